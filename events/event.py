@@ -1,0 +1,67 @@
+"""The base of every event, and the value types that events and commands share."""
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+
+JSON_DEPTH_MAX = 32
+
+
+class Event(BaseModel):
+    """A fact: frozen, with a type string and a schema version that are stored for ever."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: ClassVar[str]
+    version: ClassVar[int] = 1
+
+
+def _without_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not contain the NUL character")
+    return text
+
+
+def _storable(value: Any) -> Any:
+    """Refuse text that Postgres cannot hold and nesting that a reader could not walk."""
+    level: list[Any] = [value]
+    for _ in range(JSON_DEPTH_MAX):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, str):
+                _without_nul(item)
+            elif isinstance(item, dict):
+                for key in item:
+                    _without_nul(key)
+                below.extend(item.values())
+            elif isinstance(item, list):
+                below.extend(item)
+        if not below:
+            return value
+        level = below
+    raise ValueError(f"must not be nested deeper than {JSON_DEPTH_MAX} levels")
+
+
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$")]
+"""An identifier: 1 to 128 characters, letters, digits and `_ . : -`, beginning with a letter or digit."""
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), AfterValidator(_without_nul)]
+"""A name that people read: 1 to 200 characters."""
+
+Text = Annotated[str, StringConstraints(max_length=262_144), AfterValidator(_without_nul)]
+"""Free text of up to 262,144 characters."""
+
+Reason = Annotated[str, StringConstraints(max_length=4_000), AfterValidator(_without_nul)]
+"""Why something was done or failed: up to 4,000 characters."""
+
+Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.:/+-]{0,99}$")]
+"""A word that machines match, for example a capability or a GPU model: 1 to 100 characters."""
+
+JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_storable)]
+"""A JSON object of the user's own, nested up to JSON_DEPTH_MAX levels."""
+
+JsonAny = Annotated[JsonValue, AfterValidator(_storable)]
+"""Any JSON value of the user's own, nested up to JSON_DEPTH_MAX levels."""
+
+Count = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
+"""A whole number from 0 to 10^12."""

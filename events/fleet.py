@@ -1,0 +1,27 @@
+"""What happens to the fleet, all nodes of a tenant together (stream `fleet-all`): it tells what could ever run."""
+
+from events.event import Event, Id, Label
+from events.node import CpuMilli, GpuCount, MemoryMib
+
+
+class FleetNodeAdded(Event):
+    """When a node was registered, with its capacity."""
+
+    type = "fleet.node_added"
+
+    node_id: Id
+    cpu_milli: CpuMilli
+    memory_mib: MemoryMib
+    gpu_count: GpuCount = 0
+    gpu_model: Label | None = None
+
+
+class FleetNodeRemoved(Event):
+    """When a node was retired."""
+
+    type = "fleet.node_removed"
+
+    node_id: Id
+
+
+FleetEvent = FleetNodeAdded | FleetNodeRemoved

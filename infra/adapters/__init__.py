@@ -1,0 +1,1 @@
+"""Input and output: Postgres, JetStream, HTTP. One contract suite each in tests/contract."""

@@ -1,0 +1,75 @@
+"""Plans one group commit: which waiting appends can go together, and who survives when the log refuses some of them. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from infra.adapters.event_store import Append, StreamMoved, event_count
+
+StreamKey = tuple[str, str]
+CommandKey = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Plan:
+    """Appends that go in one call, each stream with the version it must have before and after all of them."""
+
+    appends: list[Append] = field(default_factory=list)
+    before: dict[StreamKey, int] = field(default_factory=dict)
+    after: dict[StreamKey, int] = field(default_factory=dict)
+    commands: set[CommandKey] = field(default_factory=set)
+    events: int = 0
+
+    def admit(self, append: Append) -> bool:
+        """Take an append if it follows on from those already taken; otherwise it has to wait for the next call."""
+        tenant = append.tenant_id
+        after = self.after
+        for write in append.writes:
+            if after.get((tenant, write.stream_id), write.expected) != write.expected:
+                return False
+        if append.command_id is not None:
+            command = (tenant, append.command_id)
+            if command in self.commands:
+                return False
+            self.commands.add(command)
+        for write in append.writes:
+            key = (tenant, write.stream_id)
+            self.before.setdefault(key, write.expected)
+            after[key] = write.expected + len(write.events)
+        self.appends.append(append)
+        self.events += event_count(append)
+        return True
+
+
+def survivors(
+    plan: Plan, actual: Mapping[StreamKey, int], repeated: Iterable[CommandKey]
+) -> tuple[list[Append], list[tuple[Append, StreamMoved]], list[Append]]:
+    """Split a refused plan into those that can still go, those that conflict (with the reason) and those already answered.
+
+    `actual` are the versions of the streams that had moved, `repeated` the command ids that were known.
+    """
+    versions = {**plan.before, **actual}
+    known = set(repeated)
+    going: list[Append] = []
+    conflicts: list[tuple[Append, StreamMoved]] = []
+    answered: list[Append] = []
+    for append in plan.appends:
+        if append.command_id is not None and (append.tenant_id, append.command_id) in known:
+            answered.append(append)
+            continue
+        moved = first_conflict(append, versions)
+        if moved is not None:
+            conflicts.append((append, moved))
+            continue
+        for write in append.writes:
+            versions[append.tenant_id, write.stream_id] = write.expected + len(write.events)
+        going.append(append)
+    return going, conflicts, answered
+
+
+def first_conflict(append: Append, versions: Mapping[StreamKey, int]) -> StreamMoved | None:
+    """The first stream that is not where the append expects it, as the error to raise."""
+    for write in append.writes:
+        version = versions.get((append.tenant_id, write.stream_id), 0)
+        if version != write.expected:
+            return StreamMoved(write.stream_id, write.expected, version)
+    return None

@@ -1,0 +1,148 @@
+"""The event store: what an append is, what comes back, and the contract that the Postgres and the in-memory store both keep.
+
+Guarantee: positions are gapless and in commit order; an append is whole or absent; it is acknowledged after it is on disk.
+"""
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from infra.errors import VersionConflict
+from infra.ids import new_uuid7, uuid_text
+
+
+@dataclass(slots=True, frozen=True)
+class NewEvent:
+    """An event to be appended: its 16-byte id, and its data as JSON text."""
+
+    type: str
+    schema_version: int
+    data: bytes
+    id: bytes = field(default_factory=new_uuid7)
+
+
+@dataclass(slots=True, frozen=True)
+class Write:
+    """Events for one stream that must stand at version `expected` (0: must not exist). No events: the version is only checked."""
+
+    stream_id: str
+    expected: int
+    events: Sequence[NewEvent]
+
+
+@dataclass(slots=True, frozen=True)
+class Append:
+    """What one command writes, all or nothing. The first write is the command's own stream.
+
+    With a `command_id` the answer is remembered for ever, and a second append with that id changes nothing and gets it again;
+    `fingerprint` tells a repeated command from another one under the same id.
+    """
+
+    tenant_id: str
+    writes: Sequence[Write]
+    occurred_at: datetime
+    metadata: bytes = b"{}"
+    command_id: str | None = None
+    fingerprint: bytes = b""
+
+
+@dataclass(slots=True, frozen=True)
+class Appended:
+    """The answer to an append. `version` is that of the command's own stream, `position` that of the last event.
+
+    `event_ids` are in log order; `repeated` says that the command id was known and nothing was written now.
+    """
+
+    stream_id: str
+    version: int
+    position: int
+    event_ids: tuple[str, ...]
+    repeated: bool = False
+
+
+@dataclass(slots=True)
+class Record:
+    """A stored event as it lies in the log: not yet decoded. `data` is JSON text, or the object if it came parsed."""
+
+    position: int
+    id: str
+    tenant_id: str
+    stream_id: str
+    stream_version: int
+    type: str
+    schema_version: int
+    occurred_at: datetime
+    metadata: bytes
+    data: bytes | dict[str, Any]
+
+
+class StreamMoved(VersionConflict):
+    """The stream has moved on: read it again and repeat the command."""
+
+    def __init__(self, stream_id: str, expected: int, actual: int) -> None:
+        super().__init__(
+            f"Stream {stream_id} is at version {actual}, not {expected}.", stream_id=stream_id, expected=expected, actual=actual
+        )
+
+
+class EventStore(Protocol):
+    """The log of one shard.
+
+    `append` raises StreamMoved, CommandIdReused, or a Fault: StoreUnavailable when nothing was written, OutcomeUnknown when that could
+    not be learned. Reads give records in order of position (`read`) or version (`load`), and raise StoreUnavailable.
+    """
+
+    shard: int
+
+    async def append(self, append: Append) -> Appended: ...
+
+    def submit(self, append: Append) -> Awaitable[Appended]:
+        """Like `append`; appends are written in the order in which they are submitted."""
+        ...
+
+    async def load(self, tenant_id: str, stream_id: str, after: int = 0) -> list[Record]:
+        """The events of a stream after a version; loads that wait at the same moment share one query."""
+        ...
+
+    async def read(
+        self,
+        after: int,
+        limit: int,
+        *,
+        tenant_id: str | None = None,
+        types: Sequence[str] | None = None,
+        stream_id: str | None = None,
+        until: int | None = None,
+    ) -> list[Record]:
+        """Up to `limit` events after a position, in order, filtered."""
+        ...
+
+    async def head(self) -> int:
+        """The position of the last event, 0 in an empty log."""
+        ...
+
+    async def first_position(self) -> int:
+        """The position of the oldest event still kept; 1 unless partitions were dropped."""
+        ...
+
+    async def answer(self, tenant_id: str, command_id: str, fingerprint: bytes) -> Appended | None:
+        """What a command id was answered, None if it is new. Raises CommandIdReused for another fingerprint."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+def event_ids(append: Append) -> tuple[str, ...]:
+    """The ids of an append's events as text, in log order."""
+    return tuple(uuid_text(event.id) for write in append.writes for event in write.events)
+
+
+def own_version(append: Append) -> int:
+    """The version of the command's own stream after the append."""
+    own = append.writes[0]
+    return own.expected + len(own.events)
+
+
+def event_count(append: Append) -> int:
+    return sum(len(write.events) for write in append.writes)

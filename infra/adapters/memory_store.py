@@ -1,0 +1,96 @@
+"""The event store in memory: the same contract as the Postgres store, for tests that need no server."""
+
+from collections.abc import Awaitable, Sequence
+
+from infra.adapters.append_plan import first_conflict
+from infra.adapters.event_store import Append, Appended, Record, event_ids, own_version
+from infra.errors import CommandIdReused
+from infra.ids import uuid_text
+
+
+class MemoryEventStore:
+    """Keeps the log in a list; nothing outlives the process."""
+
+    def __init__(self, shard: int = 0) -> None:
+        self.shard = shard
+        self._log: list[Record] = []
+        self._versions: dict[tuple[str, str], int] = {}
+        self._answers: dict[tuple[str, str], tuple[bytes, Appended]] = {}
+
+    async def append(self, append: Append) -> Appended:
+        if append.command_id is not None:
+            known = await self.answer(append.tenant_id, append.command_id, append.fingerprint)
+            if known is not None:
+                return known
+        moved = first_conflict(append, self._versions)
+        if moved is not None:
+            raise moved
+        for write in append.writes:
+            for version, event in enumerate(write.events, write.expected + 1):
+                self._log.append(
+                    Record(
+                        len(self._log) + 1,
+                        uuid_text(event.id),
+                        append.tenant_id,
+                        write.stream_id,
+                        version,
+                        event.type,
+                        event.schema_version,
+                        append.occurred_at,
+                        append.metadata,
+                        event.data,
+                    )
+                )
+            if write.events:
+                self._versions[append.tenant_id, write.stream_id] = write.expected + len(write.events)
+        answer = Appended(append.writes[0].stream_id, own_version(append), len(self._log), event_ids(append))
+        if append.command_id is not None:
+            repeated = Appended(answer.stream_id, answer.version, answer.position, answer.event_ids, repeated=True)
+            self._answers[append.tenant_id, append.command_id] = (append.fingerprint, repeated)
+        return answer
+
+    def submit(self, append: Append) -> Awaitable[Appended]:
+        return self.append(append)
+
+    async def load(self, tenant_id: str, stream_id: str, after: int = 0) -> list[Record]:
+        return [
+            record
+            for record in self._log
+            if record.stream_id == stream_id and record.tenant_id == tenant_id and record.stream_version > after
+        ]
+
+    async def read(
+        self,
+        after: int,
+        limit: int,
+        *,
+        tenant_id: str | None = None,
+        types: Sequence[str] | None = None,
+        stream_id: str | None = None,
+        until: int | None = None,
+    ) -> list[Record]:
+        found = [
+            record
+            for record in self._log[after:until]
+            if (tenant_id is None or record.tenant_id == tenant_id)
+            and (types is None or record.type in types)
+            and (stream_id is None or record.stream_id == stream_id)
+        ]
+        return found[:limit]
+
+    async def head(self) -> int:
+        return len(self._log)
+
+    async def first_position(self) -> int:
+        return 1
+
+    async def answer(self, tenant_id: str, command_id: str, fingerprint: bytes) -> Appended | None:
+        known = self._answers.get((tenant_id, command_id))
+        if known is None:
+            return None
+        if known[0] != fingerprint:
+            raise CommandIdReused
+        return known[1]
+
+    async def close(self) -> None:
+        return None

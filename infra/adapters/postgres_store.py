@@ -1,0 +1,196 @@
+"""The event store on Postgres: appends through the group commit, reads through a pool that outlives a restart of the server.
+
+Guarantee: as of the port in event_store.py; concurrent loads of streams share one query.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from infra.adapters import postgres_arrays as arrays
+from infra.adapters.appender import Appender, find_answer
+from infra.adapters.event_store import Append, Appended, Record
+from infra.errors import Fault, StoreUnavailable
+from infra.settings import Settings
+
+T = TypeVar("T")
+Connection = psycopg.AsyncConnection[TupleRow]
+StreamKey = tuple[str, str]
+
+_COLUMNS = "e.position, e.id::text, e.tenant_id, e.stream_id, e.stream_version, e.type, e.schema_version, e.occurred_at, e.metadata, e.data"
+_LOAD = f"""
+SELECT {_COLUMNS}
+FROM unnest(%s, %s, %s) AS w (tenant_id, stream_id, after)
+CROSS JOIN LATERAL (
+    SELECT * FROM event e
+    WHERE e.stream_id = w.stream_id AND e.stream_version > w.after AND e.tenant_id = w.tenant_id
+    ORDER BY e.stream_version
+) e
+"""
+_HEAD = "SELECT position FROM log_head WHERE shard = %s"
+_FIRST = "SELECT COALESCE((SELECT position FROM event ORDER BY position LIMIT 1), 1)"
+
+
+def open_pool(database_url: str, size_max: int, *, size_min: int = 1) -> AsyncConnectionPool[Connection]:
+    """A pool whose connections speak binary arrays and give json columns as bytes; not yet opened."""
+
+    async def configure(connection: Connection) -> None:
+        arrays.register(connection.adapters)
+        # A plan that is cached while a table is still empty would scan it for ever; everything here goes by an index.
+        await connection.execute("SET enable_seqscan = off")
+        as_bytes = psycopg.adapters.get_loader(psycopg.adapters.types["bytea"].oid, psycopg.pq.Format.BINARY)
+        assert as_bytes is not None
+        connection.adapters.register_loader("json", as_bytes)
+
+    return AsyncConnectionPool(
+        database_url,
+        min_size=size_min,
+        max_size=size_max,
+        open=False,
+        configure=configure,
+        kwargs={"autocommit": True, "prepare_threshold": 1},
+        timeout=2.0,
+        reconnect_timeout=0.0,
+    )
+
+
+class PostgresEventStore:
+    """One per process; `open` it inside the running loop."""
+
+    def __init__(self, database_url: str, settings: Settings) -> None:
+        self.shard = settings.shard
+        self._settings = settings
+        self._pool = open_pool(database_url, settings.read_connections_max)
+        self._appender = Appender(database_url, settings.shard, settings)
+        self._wanted: dict[tuple[str, str, int], list[asyncio.Future[list[Record]]]] = {}
+        self._loader: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, database_url: str, settings: Settings) -> "PostgresEventStore":
+        store = cls(database_url, settings)
+        await store._pool.open(wait=True, timeout=settings.store_retry_s_max)
+        return store
+
+    @property
+    def died(self) -> "asyncio.Future[None]":
+        """Raises when the appender has broken down: the process must end."""
+        return self._appender.died
+
+    async def append(self, append: Append) -> Appended:
+        return await self._appender.submit(append)
+
+    def submit(self, append: Append) -> "asyncio.Future[Appended]":
+        return self._appender.submit(append)
+
+    async def load(self, tenant_id: str, stream_id: str, after: int = 0) -> list[Record]:
+        future: asyncio.Future[list[Record]] = asyncio.get_running_loop().create_future()
+        self._wanted.setdefault((tenant_id, stream_id, after), []).append(future)
+        if self._loader is None:
+            self._loader = asyncio.create_task(self._load_wanted(), name="loader")
+        return await future
+
+    async def _load_wanted(self) -> None:
+        """Load everything that is asked for until nothing is; each round is one query."""
+        try:
+            while self._wanted:
+                keys = list(self._wanted)[: self._settings.load_streams_max]
+                round_ = {key: self._wanted.pop(key) for key in keys}
+                try:
+                    found = await self._load_many(keys)
+                except Exception as fault:
+                    for future in (waiting for group in round_.values() for waiting in group):
+                        if not future.done():
+                            future.set_exception(fault)
+                    continue
+                for (tenant_id, stream_id, after), futures in round_.items():
+                    records = found.get((tenant_id, stream_id), [])
+                    records = [record for record in records if record.stream_version > after]
+                    for future in futures:
+                        if not future.done():
+                            future.set_result(records)
+        finally:
+            self._loader = None
+
+    async def _load_many(self, keys: Sequence[tuple[str, str, int]]) -> dict[StreamKey, list[Record]]:
+        lowest: dict[StreamKey, int] = {}
+        for tenant_id, stream_id, after in keys:
+            lowest[tenant_id, stream_id] = min(after, lowest.get((tenant_id, stream_id), after))
+        parameters = (
+            arrays.texts([tenant_id for tenant_id, _ in lowest]),
+            arrays.texts([stream_id for _, stream_id in lowest]),
+            arrays.bigints(list(lowest.values())),
+        )
+        found: dict[StreamKey, list[Record]] = {}
+        for record in await self._records(_LOAD, parameters):
+            found.setdefault((record.tenant_id, record.stream_id), []).append(record)
+        return found
+
+    async def read(
+        self,
+        after: int,
+        limit: int,
+        *,
+        tenant_id: str | None = None,
+        types: Sequence[str] | None = None,
+        stream_id: str | None = None,
+        until: int | None = None,
+    ) -> list[Record]:
+        wheres, parameters = ["e.position > %s"], [after]
+        filters: list[tuple[str, Any]] = [
+            ("e.position <= %s", until),
+            ("e.tenant_id = %s", tenant_id),
+            ("e.type = ANY (%s)", list(types) if types is not None else None),
+            ("e.stream_id = %s", stream_id),
+        ]
+        for where, value in filters:
+            if value is not None:
+                wheres.append(where)
+                parameters.append(value)
+        query = f"SELECT {_COLUMNS} FROM event e WHERE {' AND '.join(wheres)} ORDER BY e.position LIMIT %s"
+        return await self._records(query, (*parameters, limit))
+
+    async def _records(self, query: str, parameters: Sequence[Any]) -> list[Record]:
+        async def fetch(connection: Connection) -> list[Record]:
+            cursor = await connection.execute(query.encode(), parameters, binary=True)
+            return [Record(*row) for row in await cursor.fetchall()]
+
+        return await self._with_connection(fetch)
+
+    async def head(self) -> int:
+        return await self._one(_HEAD, (self.shard,))
+
+    async def first_position(self) -> int:
+        return await self._one(_FIRST, ())
+
+    async def _one(self, query: str, parameters: Sequence[Any]) -> int:
+        async def fetch(connection: Connection) -> int:
+            row = await (await connection.execute(query.encode(), parameters)).fetchone()
+            assert row is not None
+            return int(row[0])
+
+        return await self._with_connection(fetch)
+
+    async def answer(self, tenant_id: str, command_id: str, fingerprint: bytes) -> Appended | None:
+        return await self._with_connection(lambda c: find_answer(c, tenant_id, command_id, fingerprint))
+
+    async def _with_connection(self, ask: Callable[[Connection], Awaitable[T]]) -> T:
+        """Ask with a pooled connection, again with another while the server restarts, within a bounded time. For reads only."""
+        deadline = asyncio.get_running_loop().time() + self._settings.store_retry_s_max
+        while True:
+            try:
+                async with self._pool.connection() as connection:
+                    return await ask(connection)
+            except Fault:
+                raise
+            except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as broken:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise StoreUnavailable("The event store cannot be reached.") from broken
+                await asyncio.sleep(0.02)
+
+    async def close(self) -> None:
+        await self._appender.close()
+        await self._pool.close()

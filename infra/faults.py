@@ -1,0 +1,34 @@
+"""Named points where a test may kill the process: `FOLDWORK_CRASH_POINT=relay.after_publish:3` dies there the third time."""
+
+import os
+import signal
+
+CRASH_POINTS = (
+    "append.before_send",
+    "append.after_commit",
+    "relay.after_read",
+    "relay.mid_batch",
+    "relay.after_publish",
+    "consumer.after_fetch",
+    "consumer.before_commit",
+    "consumer.after_commit",
+    "saga.before_commands",
+    "saga.mid_commands",
+    "saga.before_checkpoint",
+    "saga.after_checkpoint",
+    "timer.before_command",
+    "timer.after_command",
+)
+
+_armed, _, _count = os.environ.get("FOLDWORK_CRASH_POINT", "").partition(":")
+_left = int(_count or 1)
+
+
+def crash_point(name: str) -> None:
+    """Die by SIGKILL if a test armed this point; nothing otherwise."""
+    global _left
+    if name != _armed:
+        return
+    _left -= 1
+    if _left <= 0:
+        os.kill(os.getpid(), signal.SIGKILL)

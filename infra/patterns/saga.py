@@ -1,0 +1,41 @@
+"""The saga: how events lead to further commands. Pure; the runner sends, remembers and schedules."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from events.envelope import Envelope
+from events.event import Event
+from infra.patterns.decider import Command
+
+S = TypeVar("S", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Send `command` once `at` (UTC) has come. A timer is never cancelled: the decider sees whether it still matters."""
+
+    at: datetime
+    command: Command
+
+
+Reaction = Command | Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Saga(Generic[S]):
+    """A process over many streams, one state per tenant.
+
+    `react(envelope, state)` brings the state up to date in place and returns what is to be done. It sees every event of `handles` once
+    and in log order, and must depend on nothing else, so that a second run over the same events gives the same commands with the
+    same derived ids. A command that a decider rejects is dropped: what a saga must know about is an event.
+    """
+
+    name: str
+    version: int
+    state: type[S]
+    handles: tuple[type[Event], ...]
+    react: Callable[[Envelope[Any], S], Sequence[Reaction]]

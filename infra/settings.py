@@ -1,0 +1,74 @@
+"""Every setting and every bound, by name; read from the environment (`FOLDWORK_...`)."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What a process may be told. `database_url` and `nats_url` unset: `foldwork up` starts its own servers."""
+
+    model_config = SettingsConfigDict(env_prefix="FOLDWORK_", frozen=True, extra="ignore")
+
+    database_url: str | None = None
+    nats_url: str | None = None
+    data_dir: Path = Path(".foldwork")
+    shard: int = Field(default=0, ge=0, le=1023)
+    log_level: str = "INFO"
+
+    host: str = "127.0.0.1"
+    command_port: int = 8000
+    query_port: int = 8001
+    relay_port: int = 8002
+    projections_port: int = 8003
+    sagas_port: int = 8004
+
+    # the edge
+    body_bytes_max: int = 4_194_304
+    commands_per_request_max: int = 10_000
+    page_size_default: int = 50
+    page_size_max: int = 1_000
+    wait_for_position_s_max: float = 5.0
+    live_buffer_events_max: int = 20_000
+    live_clients_max: int = 500
+
+    # the command bus and the event store
+    append_events_max: int = 500
+    append_bytes_max: int = 8_388_608
+    append_queue_max: int = 20_000
+    conflict_retries_max: int = 8
+    cached_streams_max: int = 50_000
+    load_streams_max: int = 500
+    event_bytes_max: int = 1_048_576
+    store_retry_s_max: float = 10.0
+    append_s_max: float = 30.0
+    connect_s_max: float = 5.0
+    read_connections_max: int = 4
+    partition_events: int = 10_000_000
+
+    # the relay
+    relay_batch_events_max: int = 1_000
+    relay_batch_bytes_max: int = 8_388_608
+    relay_poll_s_min: float = 0.005
+    relay_poll_s_max: float = 0.1
+    mirror_age_s_max: int = 604_800
+    mirror_bytes_max: int = 10_737_418_240
+    mirror_audit_s: float = 30.0
+
+    # the consumers
+    consumer_batch_events_max: int = 1_000
+    catch_up_batch_events_max: int = 5_000
+    catch_up_lag_events: int = 5_000
+    consumer_control_poll_s: float = 0.5
+    consumer_lease_poll_s: float = 1.0
+    saga_snapshot_events: int = 20_000
+    saga_commands_in_flight_max: int = 500
+    timer_poll_s: float = 0.2
+    timer_batch_max: int = 500
+    dead_letter_attempts_max: int = 3
+
+    # liveness of whatever sends heartbeats
+    heartbeat_timeout_s: float = 30.0
+    heartbeat_check_s: float = 1.0
+    heartbeat_flush_s: float = 0.5

@@ -1,0 +1,11 @@
+"""The table of contents: the deciders, and through them every command."""
+
+from infra.patterns.decider import DeciderCatalog
+from write_side.agent import AGENT
+from write_side.agent_name import AGENT_NAME
+from write_side.fleet import FLEET
+from write_side.job import JOB
+from write_side.node import NODE
+from write_side.task import TASK
+
+CATALOG = DeciderCatalog(AGENT, AGENT_NAME, TASK, NODE, FLEET, JOB)

@@ -1,0 +1,293 @@
+"""Decides what may be done with a node: register, watch, retire it, and reserve room on it, never more than it has."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, assert_never, get_args
+
+from pydantic import AwareDatetime, Field
+
+from events.event import Id, Label, Name
+from events.job import Requirements
+from events.node import (
+    GPU_MILLI_WHOLE,
+    Attempt,
+    CpuMilli,
+    GpuCount,
+    GpuShare,
+    Labels,
+    MemoryMib,
+    NodeDrained,
+    NodeEvent,
+    NodeRegistered,
+    NodeReleased,
+    NodeReservationRefused,
+    NodeReserved,
+    NodeRetired,
+    NodeWentOffline,
+    NodeWentOnline,
+)
+from infra.errors import NotFound, Rejection
+from infra.ids import new_id
+from infra.patterns.decider import Command, Decider
+from write_side.fleet import AddFleetNode, RemoveFleetNode, model_suits
+
+RESERVATIONS_MAX = 1_000
+
+
+class RegisterNode(Command):
+    """Make a node known; it takes jobs from its first heartbeat on."""
+
+    creates = True
+
+    node_id: Id = Field(default_factory=new_id)
+    name: Name
+    cpu_milli: CpuMilli
+    memory_mib: MemoryMib
+    gpu_count: GpuCount = 0
+    gpu_model: Label | None = None
+    labels: Labels = {}
+
+
+class HeartbeatNode(Command):
+    """Say that the node is alive; recorded only if it was not online."""
+
+    node_id: Id
+
+
+class DrainNode(Command):
+    """Give the node no further jobs."""
+
+    node_id: Id
+
+
+class RetireNode(Command):
+    """Take the node out of the fleet for good; refused while anything is reserved on it."""
+
+    node_id: Id
+
+
+class TakeNodeOffline(Command):
+    """Count the node as lost, since its last heartbeat is too long ago; nothing happens if it is not online."""
+
+    public = False
+
+    node_id: Id
+    last_seen_at: AwareDatetime
+
+
+class ReserveNode(Command):
+    """Set room aside for an attempt at a job: the answer, either way, is an event, since a saga waits for it."""
+
+    public = False
+
+    node_id: Id
+    job_id: Id
+    attempt: Attempt
+    requirements: Requirements
+
+
+class ReleaseNode(Command):
+    """Free the room of an attempt; nothing happens if it has none."""
+
+    public = False
+
+    node_id: Id
+    job_id: Id
+    attempt: Attempt
+
+
+NodeCommand = HeartbeatNode | ReserveNode | ReleaseNode | RegisterNode | DrainNode | RetireNode | TakeNodeOffline
+
+
+class NodeUnknown(NotFound):
+    """There is no such node."""
+
+
+class NodeAlreadyExists(Rejection):
+    """There is a node with this id already."""
+
+
+class NodeAlreadyDrained(Rejection):
+    """The node is drained already."""
+
+
+class NodeAlreadyRetired(Rejection):
+    """The node has been retired."""
+
+
+class NodeStillReserved(Rejection):
+    """The node still has jobs: drain it and let them end first."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """What is free, per GPU in thousandths, and the reservations that are live now."""
+
+    status: Literal["unknown", "registered", "online", "offline", "retired"] = "unknown"
+    draining: bool = False
+    gpu_model: str | None = None
+    cpu_milli_free: int = 0
+    memory_mib_free: int = 0
+    gpus_free: tuple[int, ...] = ()
+    reservations: Mapping[tuple[str, int], NodeReserved] = field(default_factory=dict)
+
+
+UNKNOWN = NodeState()
+
+
+def decide(command: NodeCommand, state: NodeState) -> list[NodeEvent]:
+    if isinstance(command, RegisterNode):
+        return _register(command, state)
+    if state.status == "unknown":
+        raise NodeUnknown(f"there is no node {command.node_id}", node_id=command.node_id)
+    match command:
+        case HeartbeatNode():
+            _require_in_fleet(state)
+            return [] if state.status == "online" else [NodeWentOnline()]
+        case ReserveNode():
+            return _reserve(command, state)
+        case ReleaseNode(job_id=job_id, attempt=attempt):
+            held = (job_id, attempt) in state.reservations
+            return [NodeReleased(job_id=job_id, attempt=attempt)] if held else []
+        case DrainNode():
+            _require_in_fleet(state)
+            if state.draining:
+                raise NodeAlreadyDrained
+            return [NodeDrained()]
+        case RetireNode():
+            _require_in_fleet(state)
+            if state.reservations:
+                raise NodeStillReserved(reservations=len(state.reservations))
+            return [NodeRetired()]
+        case TakeNodeOffline(last_seen_at=last_seen_at):
+            return [NodeWentOffline(last_seen_at=last_seen_at)] if state.status == "online" else []
+        case _:
+            assert_never(command)
+
+
+def _require_in_fleet(state: NodeState) -> None:
+    if state.status == "retired":
+        raise NodeAlreadyRetired
+
+
+def _register(command: RegisterNode, state: NodeState) -> list[NodeEvent]:
+    if state.status != "unknown":
+        raise NodeAlreadyExists(f"there is a node {command.node_id} already", node_id=command.node_id)
+    return [
+        NodeRegistered(
+            name=command.name,
+            cpu_milli=command.cpu_milli,
+            memory_mib=command.memory_mib,
+            gpu_count=command.gpu_count,
+            gpu_model=command.gpu_model,
+            labels=command.labels,
+        )
+    ]
+
+
+def _reserve(command: ReserveNode, state: NodeState) -> list[NodeEvent]:
+    job_id, attempt, need = command.job_id, command.attempt, command.requirements
+    if (job_id, attempt) in state.reservations:
+        return []
+    gpus = _pick_gpus(need, state.gpus_free)
+    reason = _reason_against(need, state)
+    if reason is not None or gpus is None:
+        reason = reason or "there are not enough GPUs free"
+        return [NodeReservationRefused(job_id=job_id, attempt=attempt, reason=reason)]
+    return [
+        NodeReserved(job_id=job_id, attempt=attempt, cpu_milli=need.cpu_milli, memory_mib=need.memory_mib, gpus=gpus)
+    ]
+
+
+def _reason_against(need: Requirements, state: NodeState) -> str | None:
+    """Why the node cannot take this, GPUs aside; None if it can."""
+    if state.status != "online":
+        return f"the node is not online but {state.status}"
+    if state.draining:
+        return "the node is drained"
+    if not model_suits(need, state.gpu_model):
+        return "the node has another GPU model"
+    if need.cpu_milli > state.cpu_milli_free:
+        return "there is not enough processor time free"
+    if need.memory_mib > state.memory_mib_free:
+        return "there is not enough memory free"
+    if len(state.reservations) >= RESERVATIONS_MAX:
+        return f"the node has {RESERVATIONS_MAX} reservations already"
+    return None
+
+
+def _pick_gpus(need: Requirements, free: Sequence[int]) -> tuple[GpuShare, ...] | None:
+    """The GPUs to use: whole ones are wholly free, a fraction goes where it leaves least; None if there is no room."""
+    if need.gpu_milli < GPU_MILLI_WHOLE and need.gpu_count:
+        fitting = [(milli, index) for index, milli in enumerate(free) if milli >= need.gpu_milli]
+        return (GpuShare(index=min(fitting)[1], milli=need.gpu_milli),) if fitting else None
+    whole = [index for index, milli in enumerate(free) if milli == GPU_MILLI_WHOLE]
+    if len(whole) < need.gpu_count:
+        return None
+    return tuple(GpuShare(index=index, milli=GPU_MILLI_WHOLE) for index in whole[: need.gpu_count])
+
+
+def companions(command: NodeCommand, state: NodeState) -> Sequence[Command]:
+    """The fleet learns of a node in the same append."""
+    match command:
+        case RegisterNode():
+            return [
+                AddFleetNode(
+                    node_id=command.node_id,
+                    cpu_milli=command.cpu_milli,
+                    memory_mib=command.memory_mib,
+                    gpu_count=command.gpu_count,
+                    gpu_model=command.gpu_model,
+                )
+            ]
+        case RetireNode(node_id=node_id):
+            return [RemoveFleetNode(node_id=node_id)]
+        case _:
+            return ()
+
+
+def evolve(state: NodeState, event: NodeEvent) -> NodeState:
+    match event:
+        case NodeReserved(job_id=job_id, attempt=attempt):
+            return _hold(state, event, {**state.reservations, (job_id, attempt): event}, sign=-1)
+        case NodeReleased(job_id=job_id, attempt=attempt):
+            reservations = dict(state.reservations)
+            held = reservations.pop((job_id, attempt), None)
+            return state if held is None else _hold(state, held, reservations, sign=1)
+        case NodeReservationRefused():
+            return state
+        case NodeWentOnline():
+            return replace(state, status="online")
+        case NodeWentOffline():
+            return replace(state, status="offline")
+        case NodeDrained():
+            return replace(state, draining=True)
+        case NodeRetired():
+            return replace(state, status="retired")
+        case NodeRegistered():
+            gpus_free = (GPU_MILLI_WHOLE,) * event.gpu_count
+            return NodeState("registered", False, event.gpu_model, event.cpu_milli, event.memory_mib, gpus_free)
+        case _:
+            assert_never(event)
+
+
+def _hold(
+    state: NodeState, room: NodeReserved, reservations: Mapping[tuple[str, int], NodeReserved], sign: Literal[-1, 1]
+) -> NodeState:
+    """The state with this room taken (-1) or given back (1)."""
+    gpus_free = state.gpus_free
+    if room.gpus:
+        shares = {share.index: share.milli for share in room.gpus}
+        gpus_free = tuple(milli + sign * shares.get(index, 0) for index, milli in enumerate(gpus_free))
+    return NodeState(
+        state.status,
+        state.draining,
+        state.gpu_model,
+        state.cpu_milli_free + sign * room.cpu_milli,
+        state.memory_mib_free + sign * room.memory_mib,
+        gpus_free,
+        reservations,
+    )
+
+
+NODE = Decider("node", get_args(NodeCommand), UNKNOWN, decide, evolve, companions)
