@@ -31,7 +31,6 @@ class Origin:
     user_agent: str | None = None
     ip: str | None = None
 
-
     def to_json(self) -> bytes:
         """The metadata as it is stored: without the tenant and without what is not known."""
         known = {name: getattr(self, name) for name in _STORED if getattr(self, name) is not None}

@@ -1,5 +1,6 @@
 """The base of every event, and the value types that events and commands share."""
 
+from math import isfinite
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
@@ -22,20 +23,32 @@ def _without_nul(text: str) -> str:
     return text
 
 
+def _storable_scalar(value: Any) -> None:
+    """Refuse what JSON in UTF-8 cannot carry, or what a reader could not take back."""
+    if isinstance(value, str):
+        _without_nul(value)
+        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+            raise ValueError("must not contain half of a surrogate pair")
+    elif isinstance(value, float):
+        if not isfinite(value):
+            raise ValueError("must be a finite number")
+    elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        raise ValueError("must be a number of 64 bits at most")
+
+
 def _storable(value: Any) -> Any:
     """Refuse text that Postgres cannot hold and nesting that a reader could not walk."""
     level: list[Any] = [value]
     for _ in range(JSON_DEPTH_MAX):
         below: list[Any] = []
         for item in level:
-            if isinstance(item, str):
-                _without_nul(item)
-            elif isinstance(item, dict):
-                for key in item:
-                    _without_nul(key)
+            if isinstance(item, dict):
+                below.extend(item)
                 below.extend(item.values())
             elif isinstance(item, list):
                 below.extend(item)
+            else:
+                _storable_scalar(item)
         if not below:
             return value
         level = below
@@ -45,7 +58,9 @@ def _storable(value: Any) -> Any:
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$")]
 """An identifier: 1 to 128 characters, letters, digits and `_ . : -`, beginning with a letter or digit."""
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), AfterValidator(_without_nul)]
+Name = Annotated[
+    str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), AfterValidator(_without_nul)
+]
 """A name that people read: 1 to 200 characters."""
 
 Text = Annotated[str, StringConstraints(max_length=262_144), AfterValidator(_without_nul)]

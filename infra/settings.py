@@ -30,6 +30,9 @@ class Settings(BaseSettings):
     page_size_default: int = 50
     page_size_max: int = 1_000
     wait_for_position_s_max: float = 5.0
+    visibility_poll_s: float = 0.02
+    query_connections_max: int = 8
+    query_retry_s_max: float = 10.0
     live_buffer_events_max: int = 20_000
     live_clients_max: int = 500
 
@@ -62,6 +65,7 @@ class Settings(BaseSettings):
     catch_up_lag_events: int = 5_000
     consumer_control_poll_s: float = 0.5
     consumer_lease_poll_s: float = 1.0
+    projector_rows_max: int = 20_000
     saga_snapshot_events: int = 20_000
     saga_commands_in_flight_max: int = 500
     timer_poll_s: float = 0.2

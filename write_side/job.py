@@ -263,8 +263,7 @@ def _fail(command: FailJob, state: JobState, node_id: str) -> JobAttemptFailed |
     attempt, error, duration_ms = command.attempt, command.error, command.duration_ms
     if not state.retries_left:
         return JobFailed(attempt=attempt, node_id=node_id, error=error, duration_ms=duration_ms)
-    wait_s = min(BACKOFF_FIRST_S << min(attempt - 1, BACKOFF_MAX_S.bit_length()), BACKOFF_MAX_S)
-    retry_at = command.at + timedelta(seconds=wait_s)
+    retry_at = command.at + timedelta(seconds=min(BACKOFF_FIRST_S << (attempt - 1), BACKOFF_MAX_S))
     return JobAttemptFailed(node_id=node_id, attempt=attempt, error=error, duration_ms=duration_ms, retry_at=retry_at)
 
 

@@ -6,7 +6,7 @@ found out before anything is sent again; if this task dies, everyone who waits i
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import psycopg
@@ -28,8 +28,10 @@ _APPEND = f"SELECT outcome, tenant, subject, number FROM append(%s{', %s' * 20})
 _SESSION = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 _END_SESSION = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND backend_start = %s"
 _WRITTEN = "SELECT position FROM event WHERE stream_id = %s AND stream_version = %s AND tenant_id = %s AND id = %s"
-_ANSWER = "SELECT fingerprint, stream_id, version, position, events FROM command WHERE tenant_id = %s AND command_id = %s"
-_IDS = "SELECT id::text FROM event WHERE position > %s AND position <= %s ORDER BY position"
+_ANSWER = (
+    "SELECT fingerprint, stream_id, version, position, events FROM command WHERE tenant_id = %s AND command_id = %s"
+)
+_IDS = "SELECT uuid_send(id) FROM event WHERE position > %s AND position <= %s ORDER BY position"
 _BROKEN = (psycopg.OperationalError, psycopg.InterfaceError, OSError, TimeoutError)
 
 
@@ -60,6 +62,7 @@ class Appender:
         self._futures: dict[int, asyncio.Future[Appended]] = {}
         self._wake = asyncio.Event()
         self._partition_end = 0
+        self.on_append: Callable[[], None] | None = None
         self.died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._run(), name="appender")
 
@@ -95,11 +98,11 @@ class Appender:
             raise
         except BaseException as cause:
             log.critical("appender died", error=repr(cause))
-            fault = OutcomeUnknown("The appender of this process broke down.")
-            fault.__cause__ = cause
-            self._fail(fault, ())
+            broken = OutcomeUnknown("The appender of this process broke down.")
+            broken.__cause__ = cause
+            self._fail(broken, ())
             if not self.died.done():
-                self.died.set_exception(fault)
+                self.died.set_exception(broken)
 
     def _gather(self) -> Plan:
         """Everything that waits and fits together, up to the bounds; what must wait keeps its place."""
@@ -133,6 +136,8 @@ class Appender:
             if rows[0][0] == "appended":
                 crash_point("append.after_commit")
                 self._acknowledge(plan, rows[0][3])
+                if self.on_append is not None:
+                    self.on_append()
                 await self._keep_partitions(rows[0][3] + plan.events)
                 return
             plan = await self._without_refused(plan, rows)
@@ -220,7 +225,9 @@ class Appender:
             except _BROKEN as again:
                 await self._disconnect()
                 if asyncio.get_running_loop().time() > deadline:
-                    unknown = OutcomeUnknown("The connection was lost while committing; repeat with the same command id.")
+                    unknown = OutcomeUnknown(
+                        "The connection was lost while committing; repeat with the same command id."
+                    )
                     raise (unknown if sent else StoreUnavailable("The event store cannot be reached.")) from again
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, 0.5)
@@ -232,12 +239,12 @@ class Appender:
 
     async def _connected(self) -> psycopg.AsyncConnection[Any]:
         if self._connection is None or self._connection.closed:
-            connect = psycopg.AsyncConnection.connect(self._url, autocommit=True)
-            self._connection = await asyncio.wait_for(connect, self._settings.connect_s_max)
-            arrays.register(self._connection.adapters)
-            row = await (await self._connection.execute(_SESSION)).fetchone()
+            connecting = psycopg.AsyncConnection.connect(self._url, autocommit=True)
+            connection = await asyncio.wait_for(connecting, self._settings.connect_s_max)
+            arrays.register(connection.adapters)
+            row = await (await connection.execute(_SESSION)).fetchone()
             assert row is not None
-            self._session = (row[0], row[1])
+            self._connection, self._session = connection, (row[0], row[1])
         return self._connection
 
     async def _disconnect(self) -> None:
@@ -250,7 +257,9 @@ class Appender:
         if position + size // 2 < self._partition_end:
             return
         connection = await self._connected()
-        row = await (await connection.execute("SELECT ensure_partitions(%s, %s)", (position + size // 2, size))).fetchone()
+        row = await (
+            await connection.execute("SELECT ensure_partitions(%s, %s)", (position + size // 2, size))
+        ).fetchone()
         assert row is not None
         self._partition_end = row[0]
 

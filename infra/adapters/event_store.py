@@ -4,26 +4,24 @@ Guarantee: positions are gapless and in commit order; an append is whole or abse
 """
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from infra.errors import VersionConflict
-from infra.ids import new_uuid7, uuid_text
+from infra.ids import uuid_text
 
 
-@dataclass(slots=True, frozen=True)
-class NewEvent:
+class NewEvent(NamedTuple):
     """An event to be appended: its 16-byte id, and its data as JSON text."""
 
     type: str
     schema_version: int
     data: bytes
-    id: bytes = field(default_factory=new_uuid7)
+    id: bytes
 
 
-@dataclass(slots=True, frozen=True)
-class Write:
+class Write(NamedTuple):
     """Events for one stream that must stand at version `expected` (0: must not exist). No events: the version is only checked."""
 
     stream_id: str
@@ -31,8 +29,7 @@ class Write:
     events: Sequence[NewEvent]
 
 
-@dataclass(slots=True, frozen=True)
-class Append:
+class Append(NamedTuple):
     """What one command writes, all or nothing. The first write is the command's own stream.
 
     With a `command_id` the answer is remembered for ever, and a second append with that id changes nothing and gets it again;
@@ -47,18 +44,21 @@ class Append:
     fingerprint: bytes = b""
 
 
-@dataclass(slots=True, frozen=True)
-class Appended:
+class Appended(NamedTuple):
     """The answer to an append. `version` is that of the command's own stream, `position` that of the last event.
 
-    `event_ids` are in log order; `repeated` says that the command id was known and nothing was written now.
+    `ids` are those of the events, 16 bytes each, in log order; `repeated` says that the command id was known and nothing was written now.
     """
 
     stream_id: str
     version: int
     position: int
-    event_ids: tuple[str, ...]
+    ids: tuple[bytes, ...]
     repeated: bool = False
+
+    @property
+    def event_ids(self) -> tuple[str, ...]:
+        return tuple(uuid_text(raw) for raw in self.ids)
 
 
 @dataclass(slots=True)
@@ -82,7 +82,10 @@ class StreamMoved(VersionConflict):
 
     def __init__(self, stream_id: str, expected: int, actual: int) -> None:
         super().__init__(
-            f"Stream {stream_id} is at version {actual}, not {expected}.", stream_id=stream_id, expected=expected, actual=actual
+            f"Stream {stream_id} is at version {actual}, not {expected}.",
+            stream_id=stream_id,
+            expected=expected,
+            actual=actual,
         )
 
 
@@ -133,9 +136,9 @@ class EventStore(Protocol):
     async def close(self) -> None: ...
 
 
-def event_ids(append: Append) -> tuple[str, ...]:
-    """The ids of an append's events as text, in log order."""
-    return tuple(uuid_text(event.id) for write in append.writes for event in write.events)
+def event_ids(append: Append) -> tuple[bytes, ...]:
+    """The ids of an append's events, in log order."""
+    return tuple([event.id for write in append.writes for event in write.events])
 
 
 def own_version(append: Append) -> int:

@@ -45,7 +45,7 @@ class MemoryEventStore:
                 self._versions[append.tenant_id, write.stream_id] = write.expected + len(write.events)
         answer = Appended(append.writes[0].stream_id, own_version(append), len(self._log), event_ids(append))
         if append.command_id is not None:
-            repeated = Appended(answer.stream_id, answer.version, answer.position, answer.event_ids, repeated=True)
+            repeated = Appended(answer.stream_id, answer.version, answer.position, answer.ids, repeated=True)
             self._answers[append.tenant_id, append.command_id] = (append.fingerprint, repeated)
         return answer
 

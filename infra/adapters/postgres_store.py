@@ -80,6 +80,15 @@ class PostgresEventStore:
         """Raises when the appender has broken down: the process must end."""
         return self._appender.died
 
+    @property
+    def on_append(self) -> Callable[[], None] | None:
+        """Called after each group commit, for example to wake the relay."""
+        return self._appender.on_append
+
+    @on_append.setter
+    def on_append(self, call: Callable[[], None]) -> None:
+        self._appender.on_append = call
+
     async def append(self, append: Append) -> Appended:
         return await self._appender.submit(append)
 

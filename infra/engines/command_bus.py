@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from events.envelope import Origin
 from events.event import Event
 from infra.adapters.event_store import Append, Appended, EventStore, NewEvent, StreamMoved, Write
 from infra.errors import Invalid, Rejection, VersionConflict
-from infra.ids import utc_now
+from infra.ids import new_uuid7, utc_now
 from infra.patterns.decider import Command, Decider, DeciderCatalog
 from infra.settings import Settings
 
@@ -59,8 +59,7 @@ class _Request:
     looked_at: set[str] = field(default_factory=set)
 
 
-@dataclass(slots=True)
-class _Submitted:
+class _Submitted(NamedTuple):
     """Decided and queued; the streams it was decided on."""
 
     future: "asyncio.Future[Appended]"
@@ -77,6 +76,7 @@ class _Change:
     events: Sequence[Event] = ()
 
 
+_NO_OTHERS: dict[str, Any] = {}
 _Outcome = _Submitted | Rejection | None
 
 
@@ -237,7 +237,8 @@ class CommandBus:
             actual = own.stream.version
             message = f"Stream {own.stream_id} is at version {actual}, not {expected}."
             raise VersionConflict(message, stream_id=own.stream_id, expected=expected, actual=actual)
-        own.events = decider.decide_all(command, own.stream.state, {c.stream_id: c.stream.state for c in consulted})
+        others = {c.stream_id: c.stream.state for c in consulted} if consulted else _NO_OTHERS
+        own.events = decider.decide_all(command, own.stream.state, others)
         changes = [own]
         for companion in decider.companions(command, own.stream.state) if own.events else ():
             other = self._deciders.of(type(companion))
@@ -321,8 +322,10 @@ class CommandBus:
     def _new_event(self, event: Event) -> NewEvent:
         data = self._codec.encode(event)
         if len(data) > self._settings.event_bytes_max:
-            raise EventTooLarge(f"An event may be {self._settings.event_bytes_max} bytes at most; this one has {len(data)}.")
-        return NewEvent(event.type, event.version, data)
+            raise EventTooLarge(
+                f"An event may be {self._settings.event_bytes_max} bytes at most; this one has {len(data)}."
+            )
+        return NewEvent(event.type, event.version, data, new_uuid7())
 
     def _keep(self, key: tuple[str, str], stream: _Stream) -> _Stream:
         cache = self._cache

@@ -48,8 +48,8 @@ class Decider:
     category: str
     commands: tuple[type[Command], ...]
     initial: Any
-    decide: Callable[..., list[Event]]
-    evolve: Callable[[Any, Event], Any]
+    decide: Callable[..., Sequence[Event]]
+    evolve: Callable[[Any, Any], Any]
     companions: Callable[[Any, Any], Sequence[Command]] = field(default=_no_companions)
     consults: Callable[[Any], Sequence[str]] = field(default=_no_streams)
 
@@ -64,7 +64,7 @@ class Decider:
             state = self.evolve(state, event)
         return state
 
-    def decide_all(self, command: Command, state: Any, others: Others) -> list[Event]:
+    def decide_all(self, command: Command, state: Any, others: Others) -> Sequence[Event]:
         """Decide, with the consulted states where this decider asks for them."""
         if self.consults is _no_streams:
             return self.decide(command, state)

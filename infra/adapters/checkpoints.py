@@ -1,0 +1,167 @@
+"""Where consumers stand, what operators want of them, and the events that they parked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+
+from infra.adapters.event_store import Record
+from infra.errors import Fault, NotFound
+
+Connection = psycopg.AsyncConnection[Any]
+
+_ENSURE = "INSERT INTO checkpoint (consumer, shard, position, version, kind) VALUES (%s, %s, 0, %s, %s) ON CONFLICT DO NOTHING"
+_READ = "SELECT position, version, paused, rebuild FROM checkpoint WHERE consumer = %s AND shard = %s"
+_MOVE = "UPDATE checkpoint SET position = %s WHERE consumer = %s AND shard = %s AND position = %s"
+_RESTART = "UPDATE checkpoint SET position = %s, version = %s, rebuild = false WHERE consumer = %s AND shard = %s AND position = %s"
+_PARK = """
+INSERT INTO dead_letter (consumer, shard, position, tenant_id, stream_id, type, cause, attempts)
+VALUES (%s, %s, %s, %s, %s, %s, %s, 1)
+ON CONFLICT (consumer, shard, position)
+DO UPDATE SET cause = EXCLUDED.cause, attempts = dead_letter.attempts + 1, wanted = 'park'
+"""
+_BLOCKED = "SELECT DISTINCT tenant_id, stream_id FROM dead_letter WHERE consumer = %s AND shard = %s"
+_WANTED = """
+SELECT position, tenant_id, stream_id, wanted FROM dead_letter
+WHERE consumer = %s AND shard = %s AND wanted <> 'park' ORDER BY position
+"""
+_FORGET = "DELETE FROM dead_letter WHERE consumer = %s AND shard = %s AND position = ANY (%s)"
+_LIST = "SELECT consumer, shard, kind, position, paused, rebuild FROM checkpoint ORDER BY kind, consumer"
+_LETTERS = """
+SELECT consumer, position, tenant_id, stream_id, type, cause, attempts, parked_at, wanted
+FROM dead_letter ORDER BY consumer, position LIMIT %s
+"""
+
+
+class CheckpointMoved(Fault):
+    """Another runner of this consumer has moved its checkpoint: this one is late and stops."""
+
+
+class ConsumerUnknown(NotFound):
+    """There is no consumer of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where a consumer stands and what operators want of it."""
+
+    position: int
+    version: int
+    paused: bool
+    rebuild: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerStatus:
+    """One consumer, for people; `kind` is projection or saga."""
+
+    consumer: str
+    shard: int
+    kind: str
+    position: int
+    paused: bool
+    rebuild: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An event that a consumer could not handle, or that came after such a one in the same stream."""
+
+    consumer: str
+    position: int
+    tenant_id: str
+    stream_id: str
+    type: str
+    cause: str
+    attempts: int
+    parked_at: datetime
+    wanted: str
+
+
+class Checkpoints:
+    """The rows of one consumer, on a connection that the caller has and whose transactions are the caller's."""
+
+    def __init__(self, consumer: str, shard: int, version: int, kind: str) -> None:
+        self.consumer, self.shard, self.version, self.kind = consumer, shard, version, kind
+
+    async def read(self, connection: Connection) -> Checkpoint:
+        await connection.execute(_ENSURE, (self.consumer, self.shard, self.version, self.kind))
+        row = await (await connection.execute(_READ, (self.consumer, self.shard))).fetchone()
+        assert row is not None
+        return Checkpoint(*row)
+
+    async def move(self, connection: Connection, before: int, after: int) -> None:
+        """Compare and set; raises CheckpointMoved."""
+        cursor = await connection.execute(_MOVE, (after, self.consumer, self.shard, before))
+        if cursor.rowcount != 1:
+            raise CheckpointMoved
+
+    async def restart(self, connection: Connection, before: int, after: int) -> None:
+        """After a rebuild: stand at `after` with the current version."""
+        cursor = await connection.execute(_RESTART, (after, self.version, self.consumer, self.shard, before))
+        if cursor.rowcount != 1:
+            raise CheckpointMoved
+
+    async def park(self, connection: Connection, record: Record, cause: str) -> None:
+        key = (self.consumer, self.shard, record.position)
+        await connection.execute(_PARK, (*key, record.tenant_id, record.stream_id, record.type, cause[:2000]))
+
+    async def blocked(self, connection: Connection) -> set[tuple[str, str]]:
+        """The streams that have a parked event: what follows in them is parked as well."""
+        return set(await (await connection.execute(_BLOCKED, (self.consumer, self.shard))).fetchall())
+
+    async def wanted(self, connection: Connection) -> list[tuple[int, str, str, str]]:
+        """Parked events that an operator wants retried or discarded: position, tenant, stream, what."""
+        return await (await connection.execute(_WANTED, (self.consumer, self.shard))).fetchall()
+
+    async def forget(self, connection: Connection, positions: Sequence[int]) -> None:
+        await connection.execute(_FORGET, (self.consumer, self.shard, list(positions)))
+
+
+class Operations:
+    """What an operator asks of consumers; they see it within `consumer_control_poll_s`."""
+
+    def __init__(self, database_url: str, shard: int = 0) -> None:
+        self._url = database_url
+        self._shard = shard
+
+    async def _fetch(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
+            return await (await connection.execute(query.encode(), parameters)).fetchall()
+
+    async def _change(self, query: str, parameters: Sequence[Any]) -> int:
+        async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
+            return (await connection.execute(query.encode(), parameters)).rowcount
+
+    async def list_consumers(self) -> list[ConsumerStatus]:
+        return [ConsumerStatus(*row) for row in await self._fetch(_LIST)]
+
+    async def list_dead_letters(self, limit: int = 100) -> list[DeadLetter]:
+        return [DeadLetter(*row) for row in await self._fetch(_LETTERS, (limit,))]
+
+    async def set_paused(self, consumer: str, paused: bool) -> None:
+        query = "UPDATE checkpoint SET paused = %s WHERE consumer = %s AND shard = %s"
+        if not await self._change(query, (paused, consumer, self._shard)):
+            raise ConsumerUnknown
+
+    async def request_rebuild(self, consumer: str) -> None:
+        query = "UPDATE checkpoint SET rebuild = true WHERE consumer = %s AND shard = %s AND kind = 'projection'"
+        if not await self._change(query, (consumer, self._shard)):
+            raise ConsumerUnknown("There is no projection of that name.")
+
+    async def retry_dead_letters(self, consumer: str, stream_id: str | None = None) -> int:
+        """Have the parked events of a stream (or all) handled again, in order; gives their number."""
+        return await self._want("retry", consumer, stream_id)
+
+    async def discard_dead_letters(self, consumer: str, stream_id: str | None = None) -> int:
+        """Have the parked events of a stream (or all) forgotten; gives their number."""
+        return await self._want("discard", consumer, stream_id)
+
+    async def _want(self, what: str, consumer: str, stream_id: str | None) -> int:
+        query = """
+        UPDATE dead_letter SET wanted = %s
+        WHERE consumer = %s AND shard = %s AND (%s::text IS NULL OR stream_id = %s)
+        """
+        return await self._change(query, (what, consumer, self._shard, stream_id, stream_id))

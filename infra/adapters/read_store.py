@@ -1,0 +1,168 @@
+"""Answers questions about read models, and waits until they have seen a position."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import psycopg
+
+from infra.adapters.checkpoints import ConsumerStatus
+from infra.adapters.postgres_store import open_pool
+from infra.adapters.read_table import ReadTable
+from infra.errors import Fault, StoreUnavailable
+from infra.patterns.projection import Key, Projection, Row
+from infra.settings import Settings
+
+R = TypeVar("R", bound=Row)
+
+_POSITIONS = "SELECT consumer, position FROM checkpoint WHERE shard = %s"
+_CONSUMERS = "SELECT consumer, shard, kind, position, paused, rebuild FROM checkpoint ORDER BY kind, consumer"
+_BROKEN = (psycopg.OperationalError, psycopg.InterfaceError)
+
+
+class NotYetVisible(Fault):
+    """The read model has not seen that position in time; ask again."""
+
+    status = 504
+
+
+class ReadStore:
+    """One per process of the read side. `seen` may be called with news of consumers' positions, which saves asking for them."""
+
+    def __init__(self, database_url: str, settings: Settings) -> None:
+        self._settings = settings
+        self._pool = open_pool(database_url, settings.query_connections_max)
+        self._positions: dict[str, int] = {}
+        self._waiters: dict[str, list[tuple[int, asyncio.Future[None]]]] = {}
+        self._polling: asyncio.Task[None] | None = None
+        self._tables: dict[str, ReadTable[Any]] = {}
+
+    @classmethod
+    async def open(cls, database_url: str, settings: Settings) -> "ReadStore":
+        store = cls(database_url, settings)
+        await store._pool.open(wait=True, timeout=settings.store_retry_s_max)
+        return store
+
+    async def close(self) -> None:
+        if self._polling is not None:
+            self._polling.cancel()
+        await self._pool.close()
+
+    def _table(self, projection: Projection[R]) -> ReadTable[R]:
+        table = self._tables.get(projection.name)
+        if table is None:
+            table = self._tables[projection.name] = ReadTable.of(projection)
+        return table
+
+    async def _fetch(self, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Ask, again while the server restarts; a model that no projector has made yet is empty."""
+        deadline = asyncio.get_running_loop().time() + self._settings.query_retry_s_max
+        while True:
+            try:
+                async with self._pool.connection() as connection:
+                    return await (await connection.execute(query.encode(), parameters)).fetchall()
+            except psycopg.errors.UndefinedTable:
+                return []
+            except _BROKEN as broken:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise StoreUnavailable("The read models cannot be reached.") from broken
+                await asyncio.sleep(0.05)
+
+    async def get(self, projection: Projection[R], key: Key) -> R | None:
+        """One row by its key."""
+        table = self._table(projection)
+        wheres = " AND ".join(f't."{column}" = %s' for column in projection.key)
+        rows = await self._fetch(f'SELECT {table.select_list} FROM "{table.name}" t WHERE {wheres}', key)
+        return table.row(rows[0]) if rows else None
+
+    async def page(
+        self,
+        projection: Projection[R],
+        tenant_id: str,
+        equals: Mapping[str, str | int | bool],
+        order: Sequence[str],
+        after: Key | None,
+        limit: int,
+        contains: Mapping[str, str] | None = None,
+    ) -> list[R]:
+        """Up to `limit` rows after a key in `order`; `contains` asks for a value inside a list column."""
+        table = self._table(projection)
+        wheres, parameters = ["t.tenant_id = %s"], [tenant_id, *equals.values()]
+        wheres.extend(f't."{column}" = %s' for column in equals)
+        for column, value in (contains or {}).items():
+            wheres.append(f't."{column}" ? %s')
+            parameters.append(value)
+        columns = ", ".join(f't."{column}"' for column in order)
+        if after is not None:
+            wheres.append(f"({columns}) > ({', '.join('%s' for _ in order)})")
+            parameters.extend(after)
+        query = (
+            f'SELECT {table.select_list} FROM "{table.name}" t WHERE {" AND ".join(wheres)} ORDER BY {columns} LIMIT %s'
+        )
+        return [table.row(values) for values in await self._fetch(query, (*parameters, limit))]
+
+    async def count_by(
+        self, projection: Projection[Any], tenant_id: str, columns: Sequence[str], sums: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
+        """Rows counted by columns, with sums: `[{"status": "queued", "count": 3, "wait_ms": 120}, ...]`."""
+        table = self._table(projection)
+        names = ", ".join(f't."{column}"' for column in columns)
+        totals = "".join(f', COALESCE(sum(t."{column}"), 0)::text' for column in sums)
+        group = f"GROUP BY {names} ORDER BY {names}" if columns else ""
+        select = f'SELECT {names}{", " if columns else ""}count(*){totals} FROM "{table.name}" t'
+        rows = await self._fetch(f"{select} WHERE t.tenant_id = %s {group}", (tenant_id,))
+        found: list[dict[str, Any]] = []
+        for row in rows:
+            named: dict[str, Any] = dict(zip(columns, row, strict=False))
+            named["count"] = row[len(columns)]
+            named.update((column, int(float(row[len(columns) + 1 + at]))) for at, column in enumerate(sums))
+            found.append(named)
+        return found
+
+    async def consumers(self) -> list[ConsumerStatus]:
+        return [ConsumerStatus(*row) for row in await self._fetch(_CONSUMERS, ())]
+
+    async def position(self, consumer: str) -> int:
+        """How far a consumer has come."""
+        await self._refresh()
+        return self._positions.get(consumer, 0)
+
+    def seen(self, consumer: str, position: int) -> None:
+        """News: a consumer has come this far."""
+        if position <= self._positions.get(consumer, 0):
+            return
+        self._positions[consumer] = position
+        waiting = self._waiters.get(consumer)
+        if not waiting:
+            return
+        for wanted, future in waiting:
+            if wanted <= position and not future.done():
+                future.set_result(None)
+        self._waiters[consumer] = [entry for entry in waiting if not entry[1].done()]
+
+    async def wait_for(self, consumer: str, position: int, timeout_s: float) -> None:
+        """Return when a consumer has come to `position`. Raises NotYetVisible."""
+        if self._positions.get(consumer, 0) >= position:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(consumer, []).append((position, future))
+        if self._polling is None or self._polling.done():
+            self._polling = asyncio.create_task(self._poll())
+        try:
+            await asyncio.wait_for(future, timeout_s)
+        except TimeoutError:
+            reached = self._positions.get(consumer, 0)
+            raise NotYetVisible(f"{consumer} is at position {reached} and has not seen {position} yet.") from None
+
+    async def _poll(self) -> None:
+        """While anyone waits: ask for positions, in case the news does not come."""
+        while any(not future.done() for waiting in self._waiters.values() for _, future in waiting):
+            try:
+                await self._refresh()
+            except Fault:
+                await asyncio.sleep(0.5)
+            await asyncio.sleep(self._settings.visibility_poll_s)
+
+    async def _refresh(self) -> None:
+        for consumer, position in await self._fetch(_POSITIONS, (self._settings.shard,)):
+            self.seen(consumer, position)

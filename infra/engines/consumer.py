@@ -1,0 +1,248 @@
+"""The consumer: one ordered reader of the log whose effect and checkpoint are committed together.
+
+Guarantee: each event takes effect once and in order; two runners of one consumer cannot both make progress (advisory lock, and the
+checkpoint is moved by compare-and-set). An event that cannot be handled is parked with its cause, and what follows in its
+stream after it; everything else goes on.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import psycopg
+import structlog
+
+from infra.adapters.checkpoints import Checkpoint, CheckpointMoved, Checkpoints
+from infra.adapters.event_store import EventStore, Record
+from infra.engines.feed import Feed
+from infra.errors import Fault
+from infra.faults import crash_point
+from infra.settings import Settings
+
+log = structlog.get_logger()
+
+Connection = psycopg.AsyncConnection[Any]
+_LEASE = "SELECT pg_try_advisory_lock(%s, %s)"
+_LEASE_SPACE = 0x0F01_D002
+_LOST = (psycopg.OperationalError, psycopg.InterfaceError, OSError)
+
+
+class Poison(Exception):
+    """This event cannot be handled, however often it is tried; `__cause__` says why."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(f"{record.type} at {record.position}")
+        self.record = record
+
+
+class Handler(Protocol):
+    """What a consumer does with events. `types` are the event types it is interested in."""
+
+    name: str
+    kind: str
+    version: int
+    types: frozenset[str]
+
+    async def begin(self, connection: Connection, position: int) -> None:
+        """Forget everything, and get ready to go on after `position`."""
+        ...
+
+    async def apply(self, connection: Connection, records: Sequence[Record]) -> None:
+        """Take events into effect, in the transaction that is open. Raises Poison for an event that cannot be handled."""
+        ...
+
+    async def rebuild(self, connection: Connection, position: int) -> int:
+        """Begin anew from position 0 and catch up beyond `position`; gives the new position, its effects in the open transaction."""
+        ...
+
+
+class Consumer:
+    """Runs one handler; `announce(name, position)` is called after each commit."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        store: EventStore,
+        feed: Feed,
+        database_url: str,
+        settings: Settings,
+        announce: Callable[[str, int], None],
+    ) -> None:
+        self._handler = handler
+        self._store = store
+        self._feed = feed
+        self._url = database_url
+        self._settings = settings
+        self._announce = announce
+        self._checkpoints = Checkpoints(handler.name, store.shard, handler.version, handler.kind)
+        self._blocked: set[tuple[str, str]] = set()
+        self.position = 0
+        self.active = False
+
+    async def run(self) -> None:
+        """Consume for ever; a lost connection, a late runner or a breakdown of the store begins again after a pause."""
+        pause_s = 0.05
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
+                    await self._hold_lease(connection)
+                    self.active = True
+                    pause_s = 0.05
+                    await self._consume(connection)
+            except (*_LOST, Fault) as broken:
+                log.warning("consumer begins again", consumer=self._handler.name, cause=type(broken).__name__)
+            finally:
+                self.active = False
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, 1.0)
+
+    async def _hold_lease(self, connection: Connection) -> None:
+        """Wait until no other process runs this consumer. The lock ends with the connection, and so with the process."""
+        key = zlib.crc32(f"{self._handler.name}/{self._store.shard}".encode()) & 0x7FFF_FFFF
+        while True:
+            row = await (await connection.execute(_LEASE, (_LEASE_SPACE, key))).fetchone()
+            if row is not None and row[0]:
+                return
+            await asyncio.sleep(self._settings.consumer_lease_poll_s)
+
+    async def _consume(self, connection: Connection) -> None:
+        # What a consumer writes can be had again from the log, together with its checkpoint: it need not wait for the disk.
+        await connection.execute("SET synchronous_commit = off")
+        checkpoint = await self._checkpoints.read(connection)
+        self.position = checkpoint.position
+        await self._begin(connection)
+        clock = asyncio.get_running_loop().time
+        look_at = 0.0
+        while True:
+            if clock() >= look_at:
+                checkpoint = await self._control(connection)
+                look_at = clock() + self._settings.consumer_control_poll_s
+            if checkpoint.paused:
+                await asyncio.sleep(self._settings.consumer_control_poll_s)
+                continue
+            records, until = await self._next()
+            crash_point("consumer.after_fetch")
+            if until > self.position:
+                await self._take(connection, records, until)
+
+    async def _begin(self, connection: Connection) -> None:
+        self._blocked = await self._checkpoints.blocked(connection)
+        await self._handler.begin(connection, self.position)
+
+    async def _control(self, connection: Connection) -> Checkpoint:
+        """See what operators want: pause, rebuild, retry or discard parked events."""
+        checkpoint = await self._checkpoints.read(connection)
+        if checkpoint.position != self.position:
+            raise CheckpointMoved
+        if checkpoint.rebuild or checkpoint.version != self._handler.version:
+            await self._rebuild(connection)
+            return await self._checkpoints.read(connection)
+        wanted = await self._checkpoints.wanted(connection)
+        if wanted:
+            await self._reconsider(connection, wanted)
+        return checkpoint
+
+    async def _rebuild(self, connection: Connection) -> None:
+        log.info("rebuild begins", consumer=self._handler.name)
+        async with connection.transaction():
+            position = await self._handler.rebuild(connection, self.position)
+            await self._checkpoints.restart(connection, self.position, position)
+            letters = "DELETE FROM dead_letter WHERE consumer = %s AND shard = %s"
+            await connection.execute(letters, (self._handler.name, self._store.shard))
+        self.position = position
+        await self._begin(connection)
+        self._announce(self._handler.name, position)
+        log.info("rebuild ended", consumer=self._handler.name, position=position)
+
+    async def _next(self) -> tuple[list[Record], int]:
+        """The events to take next, and the position that they bring the consumer to."""
+        settings = self._settings
+        if self._feed.position - self.position > settings.catch_up_lag_events:
+            until = min(self.position + settings.catch_up_batch_events_max, self._feed.position)
+            types = list(self._handler.types)
+            records = await self._store.read(
+                self.position, settings.catch_up_batch_events_max, types=types, until=until
+            )
+            return records, until
+        timeout_s = settings.consumer_control_poll_s
+        records = await self._feed.after(self.position, settings.consumer_batch_events_max, timeout_s)
+        return self.in_sequence(records)
+
+    def in_sequence(self, records: Sequence[Record]) -> tuple[list[Record], int]:
+        """Only what follows on from the checkpoint: what was seen is dropped, and nothing is taken from behind a hole."""
+        taken: list[Record] = []
+        position = self.position
+        for record in records:
+            if record.position == position + 1:
+                position += 1
+                taken.append(record)
+            elif record.position > position:
+                break
+        return taken, position
+
+    async def _take(self, connection: Connection, records: Sequence[Record], until: int) -> None:
+        """Bring events into effect and move the checkpoint to `until`, in one transaction."""
+        mine = [record for record in records if record.type in self._handler.types]
+        try:
+            await self._commit(connection, mine, until)
+        except (Poison, psycopg.Error) as refused:
+            if isinstance(refused, psycopg.OperationalError):
+                raise
+            await self._begin(connection)
+            await self._one_by_one(connection, mine, until)
+        self._announce(self._handler.name, self.position)
+
+    async def _commit(
+        self, connection: Connection, records: Sequence[Record], until: int, cause: str | None = None
+    ) -> None:
+        """Apply records, or park them if there is a cause, and move the checkpoint."""
+        async with connection.transaction():
+            healthy: list[Record] = []
+            for record in records:
+                if cause is not None:
+                    await self._checkpoints.park(connection, record, cause)
+                elif (record.tenant_id, record.stream_id) in self._blocked:
+                    await self._checkpoints.park(connection, record, "an earlier event of this stream is parked")
+                else:
+                    healthy.append(record)
+            if healthy:
+                await self._handler.apply(connection, healthy)
+            crash_point("consumer.before_commit")
+            await self._checkpoints.move(connection, self.position, until)
+        crash_point("consumer.after_commit")
+        self.position = until
+
+    async def _one_by_one(self, connection: Connection, records: Sequence[Record], until: int) -> None:
+        """After a failure: each event in a transaction of its own, so that only the one that fails is parked."""
+        for record in records:
+            try:
+                await self._commit(connection, [record], record.position)
+            except (Poison, psycopg.Error) as refused:
+                if isinstance(refused, psycopg.OperationalError):
+                    raise
+                cause = f"{type(refused.__cause__ or refused).__name__}: {refused.__cause__ or refused}"
+                log.warning("event parked", consumer=self._handler.name, position=record.position, type=record.type)
+                await self._handler.begin(connection, self.position)
+                await self._commit(connection, [record], record.position, cause)
+                self._blocked.add((record.tenant_id, record.stream_id))
+        if until > self.position:
+            await self._commit(connection, [], until)
+
+    async def _reconsider(self, connection: Connection, wanted: Sequence[tuple[int, str, str, str]]) -> None:
+        """Retry or discard parked events, in order; a stream whose retry fails stays parked."""
+        failed: set[tuple[str, str]] = set()
+        for position, tenant_id, stream_id, what in wanted:
+            if (tenant_id, stream_id) in failed:
+                continue
+            records = await self._store.read(position - 1, 1)
+            try:
+                async with connection.transaction():
+                    if what == "retry":
+                        await self._handler.apply(connection, records)
+                    await self._checkpoints.forget(connection, [position])
+            except (Poison, psycopg.DataError, psycopg.IntegrityError) as refused:
+                failed.add((tenant_id, stream_id))
+                await self._handler.begin(connection, self.position)
+                await self._checkpoints.park(connection, records[0], f"{refused.__cause__ or refused}")
+        self._blocked = await self._checkpoints.blocked(connection)

@@ -1,0 +1,99 @@
+"""One tail of the log for a whole process: every consumer in it reads the newest events from here.
+
+Guarantee: `after(n)` gives the events n+1, n+2, ... without a gap and in order, from memory where it can, else from Postgres. The mirror on
+JetStream brings new events within a millisecond; while it is away, or lags, they come from Postgres.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import structlog
+
+from infra.adapters.event_store import EventStore, Record
+from infra.errors import Fault
+from infra.settings import Settings
+
+log = structlog.get_logger()
+
+Source = Callable[[int], AsyncIterator[list[Record]]]
+"""Given a position, yields the records after it as they come, with an empty list after a silence. Raises a Fault when it breaks."""
+
+
+class Feed:
+    """`run` it as a task of its own; `position` is that of the newest event it has."""
+
+    def __init__(self, store: EventStore, source: Source, settings: Settings) -> None:
+        self._store = store
+        self._source = source
+        self._settings = settings
+        self._ring: list[Record] = []
+        self._first = 1
+        self._grown = asyncio.Event()
+        self.position = 0
+        self.running = False
+
+    async def run(self) -> None:
+        """Follow the log for ever."""
+        self.position = await self._store.head()
+        self._first = self.position + 1
+        self.running = True
+        following = True
+        while True:
+            try:
+                async for records in self._source(self.position):
+                    if not following:
+                        log.info("mirror is back", position=self.position)
+                    following = True
+                    await self._take(records)
+            except Fault as fault:
+                if following:
+                    log.info("mirror is away, reading the log itself", cause=str(fault))
+                following = False
+            await self._catch_up()
+            await asyncio.sleep(self._settings.relay_poll_s_max)
+
+    async def _take(self, records: list[Record]) -> None:
+        """Keep what is new; a hole is filled from Postgres, silence is checked against it."""
+        if not records:
+            await self._catch_up()
+            return
+        if records[0].position > self.position + 1:
+            await self._catch_up(until=records[0].position - 1)
+        self._keep([record for record in records if record.position > self.position])
+
+    async def _catch_up(self, until: int | None = None) -> None:
+        limit = self._settings.catch_up_batch_events_max
+        try:
+            while records := await self._store.read(self.position, limit, until=until):
+                self._keep(records)
+        except Fault as fault:
+            log.info("log is away", cause=str(fault))
+
+    def _keep(self, records: list[Record]) -> None:
+        if not records or records[0].position != self.position + 1:
+            return
+        self._ring.extend(records)
+        self.position = records[-1].position
+        surplus = len(self._ring) - self._settings.live_buffer_events_max
+        if surplus > self._settings.live_buffer_events_max // 4:
+            del self._ring[:surplus]
+            self._first += surplus
+        self._grown.set()
+        self._grown = asyncio.Event()
+
+    async def after(self, position: int, limit: int, timeout_s: float) -> list[Record]:
+        """Up to `limit` events after a position; none if nothing new comes within `timeout_s`."""
+        if position >= self.position:
+            try:
+                await asyncio.wait_for(self._grown.wait(), timeout_s)
+            except TimeoutError:
+                return []
+        if position + 1 < self._first:
+            return await self._store.read(position, limit)
+        start = position + 1 - self._first
+        return self._ring[start : start + limit]
+
+    def source_lag(self) -> dict[str, Any]:
+        """For metrics: the newest position and how many events are held in memory."""
+        return {"position": self.position, "held": len(self._ring)}

@@ -1,0 +1,106 @@
+"""Liveness: remembers the last sign of life of each stream that sends heartbeats, and reports those that fell silent.
+
+Heartbeats do not enter the log; they are kept in a table, at most `heartbeat_flush_s` old. Silence is reported at least once.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+import structlog
+
+from events.envelope import Origin
+from infra.adapters import postgres_arrays as arrays
+from infra.engines.command_bus import CommandBus
+from infra.errors import Fault, Rejection
+from infra.ids import utc_now
+from infra.patterns.decider import Command
+from infra.settings import Settings
+
+log = structlog.get_logger()
+
+_SEEN = """
+INSERT INTO heartbeat (tenant_id, stream_id, seen_at) SELECT * FROM unnest(%s, %s, %s)
+ON CONFLICT (tenant_id, stream_id) DO UPDATE SET seen_at = GREATEST(heartbeat.seen_at, EXCLUDED.seen_at)
+"""
+_SILENT = "SELECT tenant_id, stream_id, seen_at FROM heartbeat WHERE seen_at < %s ORDER BY seen_at LIMIT 1000"
+_FORGET = "DELETE FROM heartbeat WHERE tenant_id = %s AND stream_id = %s AND seen_at = %s"
+_BROKEN = (psycopg.OperationalError, psycopg.InterfaceError, OSError, Fault)
+
+
+class Liveness:
+    """Takes heartbeats in the command API's process (`seen`, `run`)."""
+
+    def __init__(self, database_url: str, settings: Settings) -> None:
+        self._url = database_url
+        self._settings = settings
+        self._seen: dict[tuple[str, str], datetime] = {}
+
+    def seen(self, tenant_id: str, stream_id: str) -> None:
+        """Note a sign of life, now."""
+        self._seen[tenant_id, stream_id] = utc_now()
+
+    async def run(self) -> None:
+        """Write what was seen every `heartbeat_flush_s`, for ever."""
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
+                    arrays.register(connection.adapters)
+                    await connection.execute("SET synchronous_commit = off")
+                    while True:
+                        await asyncio.sleep(self._settings.heartbeat_flush_s)
+                        await self._flush(connection)
+            except _BROKEN as broken:
+                log.warning("heartbeats are not written", cause=type(broken).__name__)
+                await asyncio.sleep(1.0)
+
+    async def _flush(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        if not self._seen:
+            return
+        seen = sorted(self._seen.items())
+        parameters = (
+            arrays.texts([tenant_id for (tenant_id, _), _ in seen]),
+            arrays.texts([stream_id for (_, stream_id), _ in seen]),
+            arrays.times([at for _, at in seen]),
+        )
+        await connection.execute(_SEEN, parameters)
+        for key, at in seen:
+            if self._seen.get(key) == at:
+                del self._seen[key]
+
+
+class SilenceWatch:
+    """Runs in the sagas' process: sends `on_silence(stream id, last seen)` for each stream that fell silent."""
+
+    def __init__(
+        self, database_url: str, bus: CommandBus, on_silence: Callable[[str, datetime], Command], settings: Settings
+    ) -> None:
+        self._url = database_url
+        self._bus = bus
+        self._on_silence = on_silence
+        self._settings = settings
+
+    async def run(self) -> None:
+        """Watch for ever. After a start, everyone has a whole timeout to be heard again: the API may have been away as well."""
+        while True:
+            try:
+                await asyncio.sleep(self._settings.heartbeat_timeout_s)
+                async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
+                    while True:
+                        await self._look(connection)
+                        await asyncio.sleep(self._settings.heartbeat_check_s)
+            except _BROKEN as broken:
+                log.warning("silence is not watched", cause=type(broken).__name__)
+
+    async def _look(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        latest = utc_now() - timedelta(seconds=self._settings.heartbeat_timeout_s)
+        for tenant_id, stream_id, seen_at in await (await connection.execute(_SILENT, (latest,))).fetchall():
+            command_id = f"silence/{stream_id}/{seen_at.isoformat()}"
+            origin = Origin(tenant_id, "liveness", command_id, command_id, command_id)
+            try:
+                await self._bus.execute(self._on_silence(stream_id, seen_at), origin, remember=True)
+            except Rejection as rejection:
+                log.info("silence without consequence", code=rejection.code)
+            await connection.execute(_FORGET, (tenant_id, stream_id, seen_at))

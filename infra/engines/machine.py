@@ -1,0 +1,87 @@
+"""What every process of Foldwork is built on: its settings, the log, the mirror, news, and a registry of metrics."""
+
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from infra.adapters.nats_stream import NatsEventStream
+from infra.adapters.news import News
+from infra.adapters.postgres_store import PostgresEventStore
+from infra.engines.consumer import Consumer, Handler
+from infra.engines.feed import Feed
+from infra.engines.mirror import mirror_source
+from infra.engines.process import run_together
+from infra.errors import Fault
+from infra.settings import Settings
+from infra.telemetry import configure_logging, new_registry, serve_health
+
+
+class NotConfigured(Fault):
+    """Neither FOLDWORK_DATABASE_URL nor FOLDWORK_NATS_URL may be missing here; `foldwork up` starts everything on one machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The parts that a process shares. An append wakes the relay."""
+
+    settings: Settings
+    database_url: str
+    store: PostgresEventStore
+    stream: NatsEventStream
+    feed: Feed
+    news: News
+    registry: CollectorRegistry
+
+
+@asynccontextmanager
+async def machine(service: str, settings: Settings) -> AsyncIterator[Machine]:
+    """Open the parts for one process and close them in the end."""
+    if settings.database_url is None or settings.nats_url is None:
+        raise NotConfigured
+    configure_logging(service, settings.log_level)
+    store = await PostgresEventStore.open(settings.database_url, settings)
+    stream = await NatsEventStream.connect(settings.nats_url, settings, service)
+    news = await News.connect(settings.nats_url, settings.shard, service)
+    store.on_append = stream.wake
+    feed = Feed(store, mirror_source(stream, f"{service}-{uuid4().hex[:12]}"), settings)
+    try:
+        yield Machine(settings, settings.database_url, store, stream, feed, news, new_registry())
+    finally:
+        await news.close()
+        await stream.close()
+        await store.close()
+
+
+def _lag(feed: Feed, consumer: Consumer) -> int:
+    return max(0, feed.position - consumer.position)
+
+
+async def run_consumers(
+    parts: Machine, handlers: Sequence[Handler], port: int, *others: Coroutine[Any, Any, None]
+) -> None:
+    """Run a process of consumers, and what else it needs, until it is told to stop."""
+    consumers = [
+        Consumer(handler, parts.store, parts.feed, parts.database_url, parts.settings, parts.news.announce)
+        for handler in handlers
+    ]
+    position = Gauge("foldwork_consumer_position", "Where a consumer stands.", ["consumer"], registry=parts.registry)
+    lag = Gauge(
+        "foldwork_consumer_lag_events", "Events a consumer has not seen yet.", ["consumer"], registry=parts.registry
+    )
+    for handler, consumer in zip(handlers, consumers, strict=True):
+        position.labels(handler.name).set_function(partial(getattr, consumer, "position"))
+        lag.labels(handler.name).set_function(partial(_lag, parts.feed, consumer))
+
+    def ready() -> bool:
+        """An active consumer has begun; one that another process runs is a standby."""
+        return parts.feed.running
+
+    async with serve_health(port, ready, registry=parts.registry, host=parts.settings.host):
+        await run_together(
+            parts.feed.run(), *(consumer.run() for consumer in consumers), *others, died=parts.store.died
+        )

@@ -1,0 +1,33 @@
+"""Makes the mirror on JetStream a source of the feed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from infra.adapters.cloud_event import decode
+from infra.adapters.event_store import Record
+from infra.adapters.event_stream import EventStream
+from infra.engines.feed import Source
+
+SILENCE_S = 1.0
+
+
+def mirror_source(stream: EventStream, durable: str) -> Source:
+    """Follows the stream with a durable consumer of this process's own; yields nothing once a second when nothing comes."""
+
+    async def follow(after: int) -> AsyncIterator[list[Record]]:
+        delivery = stream.pull(durable)
+        try:
+            await delivery.start(after)
+            coming = asyncio.ensure_future(delivery.next())
+            while True:
+                done, _ = await asyncio.wait([coming], timeout=SILENCE_S)
+                if not done:
+                    yield []
+                    continue
+                messages = coming.result()
+                coming = asyncio.ensure_future(delivery.next())
+                yield [decode(message.payload) for message in messages]
+        finally:
+            await delivery.close()
+
+    return follow

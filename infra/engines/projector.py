@@ -1,0 +1,126 @@
+"""The projector: keeps the table of one read model as a consumer of the log.
+
+Guarantee: that of the consumer; rows are read once, folded in memory and written once for each batch.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import psycopg
+
+from events.envelope import Envelope
+from events.event import Event
+from infra.adapters.event_store import EventStore, Record
+from infra.adapters.read_table import ReadTable
+from infra.engines.consumer import Poison
+from infra.patterns.projection import Key, Projection, Row
+from infra.settings import Settings
+
+Connection = psycopg.AsyncConnection[Any]
+
+
+class Decoder(Protocol):
+    """What consumers need of events/catalog.py."""
+
+    def decode(self, type: str, schema_version: int, data: bytes | dict[str, Any]) -> Event: ...
+
+
+def to_envelope(record: Record, decoder: Decoder) -> Envelope[Any]:
+    """A record with its event decoded. Raises what the decoder raises."""
+    event = decoder.decode(record.type, record.schema_version, record.data)
+    return Envelope(
+        record.position,
+        record.id,
+        record.tenant_id,
+        record.stream_id,
+        record.stream_version,
+        record.occurred_at,
+        event,
+        record.metadata,
+    )
+
+
+class Projector:
+    """A consumer's handler. Holds the rows it touched last: nobody else writes them while it has the lease."""
+
+    kind = "projection"
+
+    def __init__(self, projection: Projection[Any], store: EventStore, decoder: Decoder, settings: Settings) -> None:
+        self.name = projection.name
+        self.version = projection.version
+        self.types = frozenset(event.type for event in projection.handles)
+        self._projection = projection
+        self._store = store
+        self._decoder = decoder
+        self._settings = settings
+        self._table = ReadTable.of(projection)
+        self._rows: OrderedDict[Key, Row | None] = OrderedDict()
+
+    async def begin(self, connection: Connection, position: int) -> None:
+        self._rows.clear()
+        found = await (await connection.execute("SELECT to_regclass(%s)", (f'"{self._table.name}"',))).fetchone()
+        if found is None or found[0] is None:
+            await connection.execute(self._table.create().encode())
+
+    async def apply(self, connection: Connection, records: Sequence[Record]) -> None:
+        await self._fold(connection, self._table, records)
+
+    async def rebuild(self, connection: Connection, position: int) -> int:
+        """Fill a new table from position 0 beside the old one, which answers meanwhile, and put it in its place."""
+        beside = ReadTable.of(self._projection, f"{self._projection.name}__rebuilt")
+        await connection.execute(f'DROP TABLE IF EXISTS "{beside.name}"'.encode())
+        await connection.execute(beside.create().encode())
+        self._rows.clear()
+        reached, size = 0, self._settings.catch_up_batch_events_max
+        while reached < position:
+            until = min(reached + size, position)
+            records = await self._store.read(reached, size, types=list(self.types), until=until)
+            await self._fold(connection, beside, records)
+            reached = until
+        await connection.execute(f'DROP TABLE IF EXISTS "{self._table.name}"'.encode())
+        await connection.execute(f'ALTER TABLE "{beside.name}" RENAME TO "{self._table.name}"'.encode())
+        return reached
+
+    async def _fold(self, connection: Connection, table: ReadTable[Any], records: Sequence[Record]) -> None:
+        located: list[tuple[Record, Envelope[Any], Key]] = []
+        for record in records:
+            try:
+                envelope = to_envelope(record, self._decoder)
+                located.append((record, envelope, self._projection.locate(envelope)))
+            except Exception as cause:
+                raise Poison(record) from cause
+        rows = self._rows
+        await self._load(connection, table, {key for _, _, key in located if key not in rows})
+        project = self._projection.project
+        changed: dict[Key, Row | None] = {}
+        for record, envelope, key in located:
+            try:
+                row = project(envelope, rows.get(key))
+            except Exception as cause:
+                raise Poison(record) from cause
+            rows[key] = changed[key] = row
+        await self._save(connection, table, changed)
+        while len(rows) > self._settings.projector_rows_max:
+            rows.popitem(last=False)
+
+    async def _load(self, connection: Connection, table: ReadTable[Any], keys: set[Key]) -> None:
+        if not keys:
+            return
+        columns = [list(column) for column in zip(*keys, strict=True)]
+        cursor = await connection.execute(table.load().encode(), columns)
+        self._rows.update(dict.fromkeys(keys))
+        size = len(self._projection.key)
+        positions = [list(table.columns).index(column) for column in self._projection.key]
+        for values in await cursor.fetchall():
+            key = tuple(values[position] for position in positions)
+            assert len(key) == size
+            self._rows[key] = table.row(values)
+
+    async def _save(self, connection: Connection, table: ReadTable[Any], changed: dict[Key, Row | None]) -> None:
+        kept = [row for row in changed.values() if row is not None]
+        if kept:
+            await connection.execute(table.save().encode(), (table.to_json(kept).decode(),))
+        gone = [key for key, row in changed.items() if row is None]
+        if gone:
+            await connection.execute(table.delete().encode(), [list(column) for column in zip(*gone, strict=True)])

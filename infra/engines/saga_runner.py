@@ -1,0 +1,164 @@
+"""The saga runner: has a saga react to the log, and sends what it asks for before the checkpoint moves.
+
+Guarantee: each reaction takes effect once. A crash between sending and the checkpoint sends the same commands again under the same ids,
+which the log answers without doing them twice. State is a fold of the log; a snapshot only shortens the way to it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import psycopg
+import structlog
+
+from events.envelope import Envelope, Origin
+from infra.adapters.event_store import EventStore, Record
+from infra.engines.command_bus import CommandBus
+from infra.engines.consumer import Poison
+from infra.engines.projector import Decoder, to_envelope
+from infra.errors import Fault, Rejection
+from infra.faults import crash_point
+from infra.patterns.decider import Command
+from infra.patterns.saga import Reaction, Saga, Schedule
+from infra.settings import Settings
+
+log = structlog.get_logger()
+
+Connection = psycopg.AsyncConnection[Any]
+Sending = tuple[Command, Origin, bool]
+
+_SNAPSHOT = "SELECT position, states FROM saga_state WHERE saga = %s AND shard = %s AND version = %s AND position <= %s"
+_KEEP_SNAPSHOT = """
+INSERT INTO saga_state (saga, shard, position, version, states) VALUES (%s, %s, %s, %s, %s::jsonb)
+ON CONFLICT (saga, shard)
+DO UPDATE SET position = EXCLUDED.position, version = EXCLUDED.version, states = EXCLUDED.states
+"""
+_KEEP_TIMER = """
+INSERT INTO timer (shard, timer_id, due_at, tenant_id, saga, command, fields, causation_id, correlation_id)
+VALUES (%s, %s, %s, %s, %s, %s, %s::json, %s, %s) ON CONFLICT DO NOTHING
+"""
+
+
+class SagaRunner:
+    """A consumer's handler. One state for each tenant, in memory."""
+
+    kind = "saga"
+
+    def __init__(
+        self, saga: Saga[Any], store: EventStore, bus: CommandBus, decoder: Decoder, settings: Settings
+    ) -> None:
+        self.name = saga.name
+        self.version = saga.version
+        self.types = frozenset(event.type for event in saga.handles)
+        self._saga = saga
+        self._store = store
+        self._bus = bus
+        self._decoder = decoder
+        self._settings = settings
+        self._states: dict[str, Any] = {}
+        self._since_snapshot = 0
+
+    async def begin(self, connection: Connection, position: int) -> None:
+        """Load the newest usable snapshot and fold what came after it, without sending anything."""
+        self._states = {}
+        parameters = (self.name, self._store.shard, self.version, position)
+        row = await (await connection.execute(_SNAPSHOT, parameters)).fetchone()
+        reached = 0
+        if row is not None:
+            reached = row[0]
+            self._states = {tenant_id: self._saga.state.model_validate(state) for tenant_id, state in row[1].items()}
+        size = self._settings.catch_up_batch_events_max
+        while reached < position:
+            until = min(reached + size, position)
+            for record in await self._store.read(reached, size, types=list(self.types), until=until):
+                self._refold(record)
+            reached = until
+        self._since_snapshot = 0
+
+    def _refold(self, record: Record) -> None:
+        try:
+            self._react(record)
+        except Poison:
+            # It was parked when it came by, and its stream is blocked: the fold goes on without it, as it did then.
+            log.debug("parked event skipped", saga=self.name, position=record.position)
+
+    async def apply(self, connection: Connection, records: Sequence[Record]) -> None:
+        sending: list[Sending] = []
+        for record in records:
+            envelope, reactions = self._react(record)
+            for number, reaction in enumerate(reactions):
+                reaction_id = f"{record.id}/{self.name}/{number}"
+                if isinstance(reaction, Schedule):
+                    await self._schedule(connection, envelope, reaction_id, reaction)
+                else:
+                    sending.append((reaction, self._origin(envelope, reaction_id), True))
+        crash_point("saga.before_commands")
+        await self._send(sending)
+        self._since_snapshot += len(records)
+        if self._since_snapshot >= self._settings.saga_snapshot_events:
+            await self._snapshot(connection, records[-1].position)
+        crash_point("saga.before_checkpoint")
+
+    def _react(self, record: Record) -> tuple[Envelope[Any], Sequence[Reaction]]:
+        try:
+            envelope = to_envelope(record, self._decoder)
+            state = self._states.get(record.tenant_id)
+            if state is None:
+                state = self._states[record.tenant_id] = self._saga.state()
+            return envelope, self._saga.react(envelope, state)
+        except Exception as cause:
+            raise Poison(record) from cause
+
+    async def _send(self, sending: Sequence[Sending]) -> None:
+        """Send commands in order, a bounded number at a time. A rejection is an answer; a fault means to begin again."""
+        size = self._settings.saga_commands_in_flight_max
+        for start in range(0, len(sending), size):
+            part = sending[start : start + size]
+            answers = await self._bus.execute_many(part)
+            crash_point("saga.mid_commands")
+            for (command, _, _), answer in zip(part, answers, strict=True):
+                if isinstance(answer, Rejection):
+                    log.info("saga command refused", saga=self.name, command=type(command).__name__, code=answer.code)
+                elif isinstance(answer, Fault):
+                    raise answer
+                elif isinstance(answer, Exception):
+                    raise SagaCommandFailed(f"{type(command).__name__}: {type(answer).__name__}") from answer
+
+    def _origin(self, envelope: Envelope[Any], command_id: str) -> Origin:
+        cause = envelope.origin
+        actor = f"saga:{self.name}"
+        return Origin(envelope.tenant_id, actor, command_id, cause.correlation_id, envelope.id, cause.traceparent)
+
+    async def _schedule(self, connection: Connection, envelope: Envelope[Any], timer_id: str, timer: Schedule) -> None:
+        command = timer.command
+        await connection.execute(
+            _KEEP_TIMER,
+            (
+                self._store.shard,
+                timer_id,
+                timer.at,
+                envelope.tenant_id,
+                self.name,
+                type(command).__name__,
+                command.model_dump_json(exclude_unset=True),
+                envelope.id,
+                envelope.origin.correlation_id,
+            ),
+        )
+
+    async def _snapshot(self, connection: Connection, position: int) -> None:
+        states = orjson.dumps({tenant_id: state.model_dump(mode="json") for tenant_id, state in self._states.items()})
+        parameters = (self.name, self._store.shard, position, self.version, states.decode())
+        await connection.execute(_KEEP_SNAPSHOT, parameters)
+        self._since_snapshot = 0
+
+    async def rebuild(self, connection: Connection, position: int) -> int:
+        """A new version of a saga goes on from where the old one stood, its state folded anew from the whole log."""
+        await connection.execute(
+            "DELETE FROM saga_state WHERE saga = %s AND shard = %s", (self.name, self._store.shard)
+        )
+        return position
+
+
+class SagaCommandFailed(Fault):
+    """A command of a saga broke down; the saga begins again from its checkpoint."""

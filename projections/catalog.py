@@ -1,0 +1,14 @@
+"""The table of contents: every read model, in the order in which they are listed."""
+
+from infra.patterns.projection import Projection
+from projections.agent_directory import AGENT_DIRECTORY, AgentRow
+from projections.job_board import JOB_BOARD, JobRow
+from projections.node_board import NODE_BOARD, NodeRow
+from projections.task_board import TASK_BOARD, TaskRow
+from projections.task_timeline import TASK_TIMELINE, TimelineRow
+
+AnyProjection = (
+    Projection[AgentRow] | Projection[TaskRow] | Projection[TimelineRow] | Projection[NodeRow] | Projection[JobRow]
+)
+
+CATALOG: tuple[AnyProjection, ...] = (AGENT_DIRECTORY, TASK_BOARD, TASK_TIMELINE, NODE_BOARD, JOB_BOARD)

@@ -1,0 +1,64 @@
+"""What holds for every decider and every command."""
+
+import pytest
+
+from infra.patterns.decider import Command
+from write_side.catalog import CATALOG
+from write_side.timed import Timed
+
+COMMANDS = sorted(CATALOG.commands.values(), key=lambda command: command.__name__)
+CATEGORIES = ["agent", "agent_name", "task", "node", "fleet", "job"]
+INTERNAL = {
+    "AddFleetNode",
+    "AssignJob",
+    "ClaimAgentName",
+    "FailJobForDependency",
+    "QueueJob",
+    "ReleaseAgentName",
+    "ReleaseNode",
+    "RemoveFleetNode",
+    "RequeueJob",
+    "ReserveNode",
+    "TakeNodeOffline",
+    "TimeOutTask",
+}
+
+
+class TestTheCatalog:
+    def test_has_a_decider_for_each_stream_category(self):
+        assert [decider.category for decider in CATALOG.deciders] == CATEGORIES
+
+    def test_finds_the_decider_of_a_stream(self):
+        for decider in CATALOG.deciders:
+            assert CATALOG.of_stream(f"{decider.category}-0192-ab") is decider
+
+    def test_names_each_command_once(self):
+        assert len(CATALOG.commands) == sum(len(decider.commands) for decider in CATALOG.deciders)
+
+    def test_keeps_to_the_public_commands_that_were_promised(self):
+        assert {command.__name__ for command in COMMANDS if not command.public} == INTERNAL
+
+    def test_has_one_creating_command_for_each_thing_that_people_make(self):
+        creating = {command.__name__ for command in COMMANDS if command.creates}
+        assert creating == {"CreateAgent", "RequestTask", "RegisterNode", "SubmitJob"}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
+class TestEveryCommand:
+    def test_names_its_stream(self, command: type[Command]):
+        assert f"{CATALOG.of(command).category}_id" in command.model_fields
+
+    def test_says_what_is_asked(self, command: type[Command]):
+        assert command.__doc__
+        assert command.__doc__ != Command.__doc__
+
+    def test_gets_its_id_from_the_server_only_if_it_creates(self, command: type[Command]):
+        decider = CATALOG.of(command)
+        if decider.category != "fleet":
+            assert command.model_fields[f"{decider.category}_id"].is_required() is not command.creates
+
+    def test_takes_the_time_from_the_server_if_it_needs_it(self, command: type[Command]):
+        if issubclass(command, Timed):
+            schema = command.model_json_schema()
+            assert schema["properties"]["at"]["server"] is True
+            assert "at" not in schema["required"]
