@@ -1,4 +1,7 @@
-"""Named points where a test may kill the process: `FOLDWORK_CRASH_POINT=relay.after_publish:3` dies there the third time."""
+"""Named points where a test may kill the process: `FOLDWORK_CRASH_POINT=relay.after_publish:3` dies there the third time.
+
+With `FOLDWORK_CRASH_LATCH=<file>` only the first process that gets so far dies, and none after it: the file tells them.
+"""
 
 import os
 import signal
@@ -22,6 +25,7 @@ CRASH_POINTS = (
 
 _armed, _, _count = os.environ.get("FOLDWORK_CRASH_POINT", "").partition(":")
 _left = int(_count or 1)
+_latch = os.environ.get("FOLDWORK_CRASH_LATCH")
 
 
 def crash_point(name: str) -> None:
@@ -30,5 +34,11 @@ def crash_point(name: str) -> None:
     if name != _armed:
         return
     _left -= 1
-    if _left <= 0:
-        os.kill(os.getpid(), signal.SIGKILL)
+    if _left > 0:
+        return
+    if _latch is not None:
+        try:
+            os.close(os.open(_latch, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return
+    os.kill(os.getpid(), signal.SIGKILL)

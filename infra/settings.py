@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     consumer_batch_events_max: int = 1_000
     catch_up_batch_events_max: int = 5_000
     catch_up_lag_events: int = 5_000
+    catch_up_stretch_events_max: int = 50_000
     consumer_control_poll_s: float = 0.5
     consumer_lease_poll_s: float = 1.0
     projector_rows_max: int = 20_000

@@ -56,15 +56,14 @@ def locate(envelope: Envelope[TaskEvent]) -> Key:
 
 
 def project(envelope: Envelope[TaskEvent], row: TimelineRow | None) -> TimelineRow | None:
-    first = TimelineRow(
-        tenant_id=envelope.tenant_id,
-        task_id=envelope.entity_id,
-        stream_version=envelope.stream_version,
-        at=envelope.occurred_at,
-        type=envelope.event.type,
-        position=envelope.position,
-    )
-    return first.model_copy(update=_columns(envelope.event))
+    columns = _columns(envelope.event)
+    columns["tenant_id"] = envelope.tenant_id
+    columns["task_id"] = envelope.entity_id
+    columns["stream_version"] = envelope.stream_version
+    columns["at"] = envelope.occurred_at
+    columns["type"] = envelope.event.type
+    columns["position"] = envelope.position
+    return TimelineRow.model_validate(columns)
 
 
 def _columns(event: TaskEvent) -> dict[str, object]:

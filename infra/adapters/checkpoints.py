@@ -14,7 +14,9 @@ Connection = psycopg.AsyncConnection[Any]
 
 _ENSURE = "INSERT INTO checkpoint (consumer, shard, position, version, kind) VALUES (%s, %s, 0, %s, %s) ON CONFLICT DO NOTHING"
 _READ = "SELECT position, version, paused, rebuild FROM checkpoint WHERE consumer = %s AND shard = %s"
-_MOVE = "UPDATE checkpoint SET position = %s WHERE consumer = %s AND shard = %s AND position = %s"
+_MOVE = """
+UPDATE checkpoint SET position = %s WHERE consumer = %s AND shard = %s AND position = %s RETURNING position
+"""
 _RESTART = "UPDATE checkpoint SET position = %s, version = %s, rebuild = false WHERE consumer = %s AND shard = %s AND position = %s"
 _PARK = """
 INSERT INTO dead_letter (consumer, shard, position, tenant_id, stream_id, type, cause, attempts)
@@ -92,11 +94,9 @@ class Checkpoints:
         assert row is not None
         return Checkpoint(*row)
 
-    async def move(self, connection: Connection, before: int, after: int) -> None:
-        """Compare and set; raises CheckpointMoved."""
-        cursor = await connection.execute(_MOVE, (after, self.consumer, self.shard, before))
-        if cursor.rowcount != 1:
-            raise CheckpointMoved
+    async def move(self, connection: Connection, before: int, after: int) -> psycopg.AsyncCursor[Any]:
+        """Compare and set; without a row in the answer another runner was faster (CheckpointMoved)."""
+        return await connection.execute(_MOVE, (after, self.consumer, self.shard, before))
 
     async def restart(self, connection: Connection, before: int, after: int) -> None:
         """After a rebuild: stand at `after` with the current version."""

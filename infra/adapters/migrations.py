@@ -41,7 +41,9 @@ class Migration:
 
 def migrations() -> list[Migration]:
     """The files of infra/adapters/sql, in order of their number."""
-    files = (entry for entry in resources.files("infra.adapters").joinpath("sql").iterdir() if entry.name.endswith(".sql"))
+    files = (
+        entry for entry in resources.files("infra.adapters").joinpath("sql").iterdir() if entry.name.endswith(".sql")
+    )
     found = [Migration(int(file.name.split("_")[0]), file.name, file.read_text()) for file in files]
     return sorted(found, key=lambda migration: migration.number)
 
@@ -66,8 +68,11 @@ async def migrate(database_url: str, shard: int = 0, partition_events: int = 10_
                     (migration.number, migration.name, migration.checksum),
                 )
             applied.append(migration.name)
-        await connection.execute("INSERT INTO log_head (shard, position) VALUES (%s, 0) ON CONFLICT DO NOTHING", (shard,))
         await connection.execute(
-            "SELECT ensure_partitions((SELECT position + 1 FROM log_head WHERE shard = %s), %s)", (shard, partition_events)
+            "INSERT INTO log_head (shard, position) VALUES (%s, 0) ON CONFLICT DO NOTHING", (shard,)
+        )
+        await connection.execute(
+            "SELECT ensure_partitions((SELECT position + 1 FROM log_head WHERE shard = %s), %s)",
+            (shard, partition_events),
         )
     return applied

@@ -15,7 +15,7 @@ import structlog
 
 from infra.adapters.checkpoints import Checkpoint, CheckpointMoved, Checkpoints
 from infra.adapters.event_store import EventStore, Record
-from infra.engines.feed import Feed
+from infra.engines.feed import Feed, read_ahead
 from infra.errors import Fault
 from infra.faults import crash_point
 from infra.settings import Settings
@@ -78,6 +78,7 @@ class Consumer:
         self._checkpoints = Checkpoints(handler.name, store.shard, handler.version, handler.kind)
         self._blocked: set[tuple[str, str]] = set()
         self.position = 0
+        self._stored = 0
         self.active = False
 
     async def run(self) -> None:
@@ -110,7 +111,7 @@ class Consumer:
         # What a consumer writes can be had again from the log, together with its checkpoint: it need not wait for the disk.
         await connection.execute("SET synchronous_commit = off")
         checkpoint = await self._checkpoints.read(connection)
-        self.position = checkpoint.position
+        self.position = self._stored = checkpoint.position
         await self._begin(connection)
         clock = asyncio.get_running_loop().time
         look_at = 0.0
@@ -121,10 +122,27 @@ class Consumer:
             if checkpoint.paused:
                 await asyncio.sleep(self._settings.consumer_control_poll_s)
                 continue
-            records, until = await self._next()
+            if self._feed.position - self.position > self._settings.catch_up_lag_events:
+                await self._catch_up(connection)
+                continue
+            timeout_s = self._settings.consumer_control_poll_s
+            fresh = await self._feed.after(self.position, self._settings.consumer_batch_events_max, timeout_s)
+            records, until = self.in_sequence(fresh)
             crash_point("consumer.after_fetch")
             if until > self.position:
                 await self._take(connection, records, until)
+
+    async def _catch_up(self, connection: Connection) -> None:
+        """Far behind: read only what is of interest, in large parts, straight from the log."""
+        parts = read_ahead(
+            self._store,
+            self.position,
+            min(self._feed.position, self.position + self._settings.catch_up_stretch_events_max),
+            list(self._handler.types),
+            self._settings.catch_up_batch_events_max,
+        )
+        async for records, until in parts:
+            await self._take(connection, records, until)
 
     async def _begin(self, connection: Connection) -> None:
         self._blocked = await self._checkpoints.blocked(connection)
@@ -133,8 +151,10 @@ class Consumer:
     async def _control(self, connection: Connection) -> Checkpoint:
         """See what operators want: pause, rebuild, retry or discard parked events."""
         checkpoint = await self._checkpoints.read(connection)
-        if checkpoint.position != self.position:
+        if checkpoint.position != self._stored:
             raise CheckpointMoved
+        if self.position > self._stored:
+            await self._commit(connection, [], self.position)
         if checkpoint.rebuild or checkpoint.version != self._handler.version:
             await self._rebuild(connection)
             return await self._checkpoints.read(connection)
@@ -147,27 +167,13 @@ class Consumer:
         log.info("rebuild begins", consumer=self._handler.name)
         async with connection.transaction():
             position = await self._handler.rebuild(connection, self.position)
-            await self._checkpoints.restart(connection, self.position, position)
+            await self._checkpoints.restart(connection, self._stored, position)
             letters = "DELETE FROM dead_letter WHERE consumer = %s AND shard = %s"
             await connection.execute(letters, (self._handler.name, self._store.shard))
-        self.position = position
+        self.position = self._stored = position
         await self._begin(connection)
         self._announce(self._handler.name, position)
         log.info("rebuild ended", consumer=self._handler.name, position=position)
-
-    async def _next(self) -> tuple[list[Record], int]:
-        """The events to take next, and the position that they bring the consumer to."""
-        settings = self._settings
-        if self._feed.position - self.position > settings.catch_up_lag_events:
-            until = min(self.position + settings.catch_up_batch_events_max, self._feed.position)
-            types = list(self._handler.types)
-            records = await self._store.read(
-                self.position, settings.catch_up_batch_events_max, types=types, until=until
-            )
-            return records, until
-        timeout_s = settings.consumer_control_poll_s
-        records = await self._feed.after(self.position, settings.consumer_batch_events_max, timeout_s)
-        return self.in_sequence(records)
 
     def in_sequence(self, records: Sequence[Record]) -> tuple[list[Record], int]:
         """Only what follows on from the checkpoint: what was seen is dropped, and nothing is taken from behind a hole."""
@@ -182,10 +188,15 @@ class Consumer:
         return taken, position
 
     async def _take(self, connection: Connection, records: Sequence[Record], until: int) -> None:
-        """Bring events into effect and move the checkpoint to `until`, in one transaction."""
+        """Bring events into effect and move the checkpoint to `until`, in one transaction.
+
+        Events without an effect here only move the position in memory; the checkpoint follows with the next effect, or soon.
+        """
         mine = [record for record in records if record.type in self._handler.types]
         try:
-            await self._commit(connection, mine, until)
+            if mine:
+                await self._commit(connection, mine, until)
+            self.position = until
         except (Poison, psycopg.Error) as refused:
             if isinstance(refused, psycopg.OperationalError):
                 raise
@@ -196,8 +207,9 @@ class Consumer:
     async def _commit(
         self, connection: Connection, records: Sequence[Record], until: int, cause: str | None = None
     ) -> None:
-        """Apply records, or park them if there is a cause, and move the checkpoint."""
-        async with connection.transaction():
+        """Apply records, or park them if there is a cause, and move the checkpoint: two round trips where nothing is read."""
+        async with connection.pipeline(), connection.transaction():
+            moved = await self._checkpoints.move(connection, self._stored, until)
             healthy: list[Record] = []
             for record in records:
                 if cause is not None:
@@ -208,10 +220,11 @@ class Consumer:
                     healthy.append(record)
             if healthy:
                 await self._handler.apply(connection, healthy)
+            if await moved.fetchone() is None:
+                raise CheckpointMoved
             crash_point("consumer.before_commit")
-            await self._checkpoints.move(connection, self.position, until)
         crash_point("consumer.after_commit")
-        self.position = until
+        self.position = self._stored = until
 
     async def _one_by_one(self, connection: Connection, records: Sequence[Record], until: int) -> None:
         """After a failure: each event in a transaction of its own, so that only the one that fails is parked."""

@@ -5,7 +5,7 @@ JetStream brings new events within a millisecond; while it is away, or lags, the
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -18,6 +18,30 @@ log = structlog.get_logger()
 
 Source = Callable[[int], AsyncIterator[list[Record]]]
 """Given a position, yields the records after it as they come, with an empty list after a silence. Raises a Fault when it breaks."""
+
+
+async def read_ahead(
+    store: EventStore, after: int, until: int, types: Sequence[str], size: int
+) -> AsyncIterator[tuple[list[Record], int]]:
+    """The events of some types in (after, until], `size` positions at a time, each with the position it reaches.
+
+    The next part is read while the caller works on this one.
+    """
+
+    def ask(start: int) -> "asyncio.Task[list[Record]]":
+        end = min(start + size, until)
+        return asyncio.create_task(store.read(start, size, types=types, until=end))
+
+    coming = ask(after) if after < until else None
+    try:
+        while coming is not None:
+            records = await coming
+            after = min(after + size, until)
+            coming = ask(after) if after < until else None
+            yield records, after
+    finally:
+        if coming is not None:
+            coming.cancel()
 
 
 class Feed:

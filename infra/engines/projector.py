@@ -14,6 +14,7 @@ from events.event import Event
 from infra.adapters.event_store import EventStore, Record
 from infra.adapters.read_table import ReadTable
 from infra.engines.consumer import Poison
+from infra.engines.feed import read_ahead
 from infra.patterns.projection import Key, Projection, Row
 from infra.settings import Settings
 
@@ -72,15 +73,12 @@ class Projector:
         await connection.execute(f'DROP TABLE IF EXISTS "{beside.name}"'.encode())
         await connection.execute(beside.create().encode())
         self._rows.clear()
-        reached, size = 0, self._settings.catch_up_batch_events_max
-        while reached < position:
-            until = min(reached + size, position)
-            records = await self._store.read(reached, size, types=list(self.types), until=until)
+        size = self._settings.catch_up_batch_events_max
+        async for records, _ in read_ahead(self._store, 0, position, list(self.types), size):
             await self._fold(connection, beside, records)
-            reached = until
         await connection.execute(f'DROP TABLE IF EXISTS "{self._table.name}"'.encode())
         await connection.execute(f'ALTER TABLE "{beside.name}" RENAME TO "{self._table.name}"'.encode())
-        return reached
+        return position
 
     async def _fold(self, connection: Connection, table: ReadTable[Any], records: Sequence[Record]) -> None:
         located: list[tuple[Record, Envelope[Any], Key]] = []

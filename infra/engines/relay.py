@@ -50,8 +50,12 @@ class RelayMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.relayed = Counter("foldwork_relay_events", "Events stored on the stream.", registry=registry)
         self.position = Gauge("foldwork_relay_position", "The last position stored on the stream.", registry=registry)
-        self.lag = Gauge("foldwork_relay_lag_events", "Events in the log that are not on the stream yet.", registry=registry)
-        self.active = Gauge("foldwork_relay_active", "1 while this relay is the active one of its shard.", registry=registry)
+        self.lag = Gauge(
+            "foldwork_relay_lag_events", "Events in the log that are not on the stream yet.", registry=registry
+        )
+        self.active = Gauge(
+            "foldwork_relay_active", "1 while this relay is the active one of its shard.", registry=registry
+        )
         self.heals = Counter("foldwork_relay_heals", "Repairs of the stream.", ["cause"], registry=registry)
         self.retries = Counter("foldwork_relay_retries", "Attempts that failed.", ["cause"], registry=registry)
 
@@ -145,6 +149,8 @@ class Relay:
                 stream.woken.clear()
                 records = await self._store.read(last, settings.relay_batch_events_max)
                 crash_point("relay.after_read")
+                if records and records[-1].position != last + len(records):
+                    raise MirrorDamaged(f"the log has no event {last + 1}, or a gap behind it")
                 full = len(records) == settings.relay_batch_events_max
                 if full:
                     await self._enter_behind(records)
@@ -164,7 +170,8 @@ class Relay:
                 await self._audit_if_due(last)
         finally:
             for flight in flights:
-                flight.landed.cancel()
+                if not flight.landed.cancel() and not flight.landed.cancelled():
+                    flight.landed.exception()  # it failed for the same cause as the one before it
 
     async def _land(self, flights: deque[Flight]) -> None:
         flight = flights[0]
@@ -234,7 +241,9 @@ class Relay:
     async def _flaw(self, state: StreamState, end: int, samples: int) -> Flaw | None:
         """What is wrong with a stream that may reach up to `end`, None if it is as the log says."""
         if not state.whole:
-            return Flaw("holes", f"{state.messages} messages from {state.first} to {state.last}, {state.deleted} deleted")
+            return Flaw(
+                "holes", f"{state.messages} messages from {state.first} to {state.last}, {state.deleted} deleted"
+            )
         if state.last > end:
             return Flaw("beyond", f"the stream ends at {state.last}, the log at {end}")
         if state.last + 1 < await self._store.first_position():

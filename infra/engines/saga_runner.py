@@ -15,6 +15,7 @@ from events.envelope import Envelope, Origin
 from infra.adapters.event_store import EventStore, Record
 from infra.engines.command_bus import CommandBus
 from infra.engines.consumer import Poison
+from infra.engines.feed import read_ahead
 from infra.engines.projector import Decoder, to_envelope
 from infra.errors import Fault, Rejection
 from infra.faults import crash_point
@@ -68,11 +69,9 @@ class SagaRunner:
             reached = row[0]
             self._states = {tenant_id: self._saga.state.model_validate(state) for tenant_id, state in row[1].items()}
         size = self._settings.catch_up_batch_events_max
-        while reached < position:
-            until = min(reached + size, position)
-            for record in await self._store.read(reached, size, types=list(self.types), until=until):
+        async for records, _ in read_ahead(self._store, reached, position, list(self.types), size):
+            for record in records:
                 self._refold(record)
-            reached = until
         self._since_snapshot = 0
 
     def _refold(self, record: Record) -> None:

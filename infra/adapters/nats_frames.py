@@ -1,0 +1,87 @@
+"""Event messages as bytes of the NATS client protocol, many in one piece: a call for each would cost more than they do.
+
+Format: docs.nats.io "Client Protocol" (HPUB); batches: ADR-50 of nats-io/nats-architecture-and-design. Never
+Nats-Msg-Id: the expected last sequence fences and deduplicates.
+"""
+
+import re
+from collections.abc import Sequence
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_~-]")
+_CACHED_MAX = 10_000
+
+Body = tuple[bytes, bytes]
+"""Subject and payload."""
+
+
+def token(text: str) -> str:
+    """A text as one token of a subject: what is not a letter, a digit, `_`, `~` or `-` becomes `=XX` for each byte."""
+    return _UNSAFE.sub(lambda found: "".join(f"={byte:02X}" for byte in found.group().encode()), text)
+
+
+class Subjects:
+    """The subjects of a shard's events.
+
+    A stored message's subject is always `evt.<tenant>.<type>`. But the streams of an account must not listen to the
+    same subjects, so only shard 0 is published there. Another shard is published on `evt-<shard>.<tenant>.<type>`, and
+    the subject transform of its stream stores that as `evt.<tenant>.<type>`.
+    """
+
+    def __init__(self, shard: int) -> None:
+        self._prefix = "evt" if shard == 0 else f"evt-{shard}"
+        self._known: dict[tuple[str, str], bytes] = {}
+
+    @property
+    def captured(self) -> str:
+        """What the stream listens to."""
+        return f"{self._prefix}.>"
+
+    @property
+    def transform(self) -> dict[str, str] | None:
+        """The subject transform of the stream, if it needs one."""
+        return None if self._prefix == "evt" else {"src": self.captured, "dest": "evt.>"}
+
+    def of(self, tenant_id: str, type_: str) -> bytes:
+        """Where an event is published."""
+        found = self._known.get((tenant_id, type_))
+        if found is None:
+            if len(self._known) >= _CACHED_MAX:
+                self._known.clear()
+            found = self._known[tenant_id, type_] = f"{self._prefix}.{token(tenant_id)}.{type_}".encode()
+        return found
+
+
+def message(body: Body, expected_last: int, reply: bytes) -> bytes:
+    """One message, stored only if the stream ends at `expected_last`; `reply` may be empty."""
+    subject, payload = body
+    header = b"NATS/1.0\r\nNats-Expected-Last-Sequence:%d\r\n\r\n" % expected_last
+    return _frame(subject + b" " + reply, header, payload)
+
+
+def chain(bodies: Sequence[Body], expected_last: int, reply: bytes) -> bytes:
+    """Messages that each follow the one before it: if the last one is stored, and says so, all are."""
+    frames = [message(body, position, b"") for position, body in enumerate(bodies[:-1], expected_last)]
+    return b"".join((*frames, message(bodies[-1], expected_last + len(bodies) - 1, reply)))
+
+
+def batch(bodies: Sequence[Body], batch_id: bytes, expected_last: int, reply: bytes) -> tuple[bytes, bytes]:
+    """An atomic batch of at least two messages, as all but the last one and the last one, which commits it."""
+    head = b"NATS/1.0\r\nNats-Batch-Id:%b\r\nNats-Batch-Sequence:" % batch_id
+    subject, payload = bodies[0]
+    frames = [_frame(subject, b"%b1\r\nNats-Expected-Last-Sequence:%d\r\n\r\n" % (head, expected_last), payload)]
+    for number, (subject, payload) in enumerate(bodies[1:-1], 2):
+        header = b"%b%d\r\n\r\n" % (head, number)
+        size = len(header)
+        frames.append(b"HPUB %b %d %d\r\n%b%b\r\n" % (subject, size, size + len(payload), header, payload))
+    subject, payload = bodies[-1]
+    commit = b"%b%d\r\nNats-Batch-Commit:1\r\n\r\n" % (head, len(bodies))
+    return b"".join(frames), _frame(subject + b" " + reply, commit, payload)
+
+
+def publish(subject: bytes, reply: bytes, payload: bytes) -> bytes:
+    """A message without headers; `reply` may be empty."""
+    return b"PUB %b %b %d\r\n%b\r\n" % (subject, reply, len(payload), payload)
+
+
+def _frame(subject_and_reply: bytes, header: bytes, payload: bytes) -> bytes:
+    return b"HPUB %b %d %d\r\n%b%b\r\n" % (subject_and_reply, len(header), len(header) + len(payload), header, payload)

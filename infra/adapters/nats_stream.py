@@ -1,0 +1,256 @@
+"""The event stream on NATS JetStream: stream `EVENTS_<shard>`, published in atomic batches.
+
+Guarantee: as of the port in event_stream.py, if JetStream syncs each write (`sync_interval: always`). NATS 2.14 or newer.
+"""
+
+import asyncio
+import base64
+import contextlib
+import itertools
+import json
+from collections.abc import Sequence
+from functools import partial
+from secrets import token_hex
+from typing import Any, Self
+from weakref import WeakSet
+
+import structlog
+
+from infra.adapters import nats_frames as frames
+from infra.adapters.cloud_event import NotAnEvent, decode, encode
+from infra.adapters.event_store import Record
+from infra.adapters.event_stream import (
+    ConsumerGone,
+    EventTooLarge,
+    FencedOff,
+    Flight,
+    StreamGone,
+    StreamRefused,
+    StreamState,
+    StreamUnavailable,
+)
+from infra.adapters.nats_client import StreamClient, raise_for
+from infra.adapters.nats_pull import NatsPullLoop
+from infra.faults import crash_point
+from infra.settings import Settings
+
+log = structlog.get_logger()
+
+BATCH_EVENTS_MAX = 1_000
+"""What the server takes in one atomic batch."""
+CHAIN_EVENTS_MAX = 8
+"""Up to here messages go one by one: each costs one fsync, an atomic batch four and the making of files."""
+
+_CONNECT_S_MAX = 5.0
+_HEADER_BYTES_MAX = 512
+_WRONG_LAST_SEQUENCE = (10071, 10164)
+_NO_MESSAGE_FOUND = 10037
+
+
+class NatsEventStream:
+    """One per process. `connect` does not wait for NATS: what needs it waits, for a bounded time."""
+
+    def __init__(self, url: str, settings: Settings, name: str) -> None:
+        self.shard = settings.shard
+        self.stream = f"EVENTS_{settings.shard}"
+        self.woken = asyncio.Event()
+        self.disturbed = asyncio.Event()
+        self._url = url
+        self._name = name
+        self._settings = settings
+        self._subjects = frames.Subjects(settings.shard)
+        self._wake = frames.publish(b"wake.%d" % settings.shard, b"", b"")
+        self._run_id = token_hex(4).encode()
+        self._batches = itertools.count(1)
+        self._pulls: WeakSet[NatsPullLoop] = WeakSet()
+        self._listening = False
+        self._closing = False
+        self._client: StreamClient | None = None
+        self._connected = asyncio.Event()
+        self._opening = asyncio.create_task(self._open(), name="nats-connect")
+
+    @classmethod
+    async def connect(cls, url: str, settings: Settings, name: str = "foldwork") -> Self:
+        return cls(url, settings, name)
+
+    async def client(self) -> StreamClient:
+        """The live connection. Raises StreamUnavailable if there is none within a bounded time."""
+        if not self._connected.is_set():
+            try:
+                async with asyncio.timeout(_CONNECT_S_MAX):
+                    await self._connected.wait()
+            except TimeoutError:
+                trouble = self._client.last_trouble if self._client else None
+                raise StreamUnavailable(f"NATS cannot be reached: {trouble!r}") from None
+        assert self._client is not None
+        return self._client
+
+    async def _open(self) -> None:
+        self._client = client = StreamClient(self._changed)
+        await client.open(self._url, self._name)
+        if self._listening:
+            await self._attach_listeners(client)
+        self._changed("connected")
+
+    def _changed(self, what: str) -> None:
+        """nats-py reconnects by itself; it gives up only when the server refuses us, and then we begin anew."""
+        if self._closing:
+            return
+        log.info(f"nats.{what}")
+        if what == "connected":
+            self._connected.set()
+            self.disturbed.set()
+            self.woken.set()
+            return
+        self._connected.clear()
+        for pull in self._pulls:
+            pull.end("The connection to NATS was lost.")
+        if what == "closed":
+            self._opening = asyncio.create_task(self._open(), name="nats-connect")
+
+    def wake(self) -> None:
+        if self._connected.is_set() and self._client is not None and self._client.is_connected:
+            self._client.send(self._wake)
+
+    async def listen(self) -> None:
+        if self._listening:
+            return
+        self._listening = True
+        if self._connected.is_set() and self._client is not None:
+            await self._attach_listeners(self._client)
+
+    async def _attach_listeners(self, client: StreamClient) -> None:
+        await client.attach(f"wake.{self.shard}", lambda *_: self.woken.set())
+        await client.attach(f"$JS.EVENT.ADVISORY.STREAM.*.{self.stream}", self._stream_changed)
+
+    def _stream_changed(self, *_: bytes) -> None:
+        self.disturbed.set()
+        self.woken.set()
+
+    async def state(self) -> StreamState:
+        found = (await (await self.client()).api(f"STREAM.INFO.{self.stream}"))["state"]
+        messages, last = found["messages"], found["last_seq"]
+        first = found["first_seq"] if messages else last + 1
+        last_id = await self.event_id(last) if messages else None
+        return StreamState(messages, first, last, found.get("num_deleted", 0), last_id)
+
+    async def event_id(self, position: int) -> str | None:
+        try:
+            found = await (await self.client()).api(f"STREAM.MSG.GET.{self.stream}", {"seq": position})
+        except StreamRefused as refused:
+            if refused.err_code == _NO_MESSAGE_FOUND:
+                return None
+            raise
+        try:
+            return decode(base64.b64decode(found["message"].get("data", "")), position).id
+        except NotAnEvent:
+            return ""
+
+    async def adopt(self) -> bool:
+        client = await self.client()
+        found = (await client.api(f"STREAM.INFO.{self.stream}"))["config"]
+        wanted = self._config()
+        if all(found.get(name) == value for name, value in wanted.items()):
+            return True
+        try:
+            await client.api(f"STREAM.UPDATE.{self.stream}", {**found, **wanted})
+        except StreamRefused as refused:
+            log.warning("stream.not_adopted", stream=self.stream, cause=str(refused))
+            return False
+        return True
+
+    async def recreate(self, first: int) -> None:
+        client = await self.client()
+        with contextlib.suppress(StreamGone):
+            await client.api(f"STREAM.DELETE.{self.stream}")
+        await client.api(f"STREAM.CREATE.{self.stream}", {**self._config(), "first_seq": first})
+
+    def _config(self) -> dict[str, Any]:
+        """Format: the StreamConfig of the JetStream API. No TTLs, no rollups, no purging: they would make holes."""
+        config: dict[str, Any] = {
+            "name": self.stream,
+            "subjects": [self._subjects.captured],
+            "retention": "limits",
+            "storage": "file",
+            "discard": "old",
+            "max_age": self._settings.mirror_age_s_max * 1_000_000_000,
+            "max_bytes": self._settings.mirror_bytes_max,
+            "allow_atomic": True,
+            "allow_direct": True,
+            "deny_delete": True,
+            "deny_purge": True,
+        }
+        if self._subjects.transform is not None:
+            config["subject_transform"] = self._subjects.transform
+        return config
+
+    async def send(self, records: Sequence[Record], expected_last: int) -> Flight:
+        client = await self.client()
+        bodies = self._bodies(records, client.max_payload)
+        reply, answer = client.expect()
+        if len(bodies) <= CHAIN_EVENTS_MAX:
+            client.send(frames.chain(bodies, expected_last, reply))
+        else:
+            batch_id = b"%b-%d" % (self._run_id, next(self._batches))
+            staged, commit = frames.batch(bodies, batch_id, expected_last, reply)
+            client.send(staged)
+            crash_point("relay.mid_batch")
+            client.send(commit)
+        flight = Flight(expected_last + len(bodies), asyncio.get_running_loop().create_future())
+        answer.add_done_callback(partial(_land, flight))
+        await client.drain()
+        return flight
+
+    def _bodies(self, records: Sequence[Record], payload_bytes_max: int) -> list[frames.Body]:
+        bodies: list[frames.Body] = []
+        size = 0
+        for record in records[: min(BATCH_EVENTS_MAX, self._settings.relay_batch_events_max)]:
+            payload = encode(record, self.shard)
+            if len(payload) + _HEADER_BYTES_MAX > payload_bytes_max:
+                raise EventTooLarge(f"Event {record.id} takes {len(payload)} bytes, NATS takes {payload_bytes_max}.")
+            size += len(payload)
+            if bodies and size > self._settings.relay_batch_bytes_max:
+                break
+            bodies.append((self._subjects.of(record.tenant_id, record.type), payload))
+        return bodies
+
+    async def publish_batch(self, records: Sequence[Record], expected_last: int) -> int:
+        flight = await self.send(records, expected_last)
+        await flight.landed
+        return flight.last
+
+    def pull(self, durable: str) -> NatsPullLoop:
+        pull = NatsPullLoop(self.client, self.stream, durable, self._settings)
+        self._pulls.add(pull)
+        return pull
+
+    async def drop_consumer(self, durable: str) -> None:
+        with contextlib.suppress(ConsumerGone, StreamGone):
+            await (await self.client()).api(f"CONSUMER.DELETE.{self.stream}.{durable}")
+
+    async def close(self) -> None:
+        self._closing = True
+        self._opening.cancel()
+        await asyncio.gather(self._opening, return_exceptions=True)
+        if self._client is not None:
+            await self._client.close()
+
+
+def _land(flight: Flight, answer: "asyncio.Future[bytes]") -> None:
+    """Turn the answer to a batch into the end of its flight. Format: the PubAck of the JetStream API."""
+    if flight.landed.done():
+        return
+    if answer.cancelled():
+        flight.landed.cancel()
+        return
+    try:
+        found = json.loads(answer.result())
+        raise_for(found.get("error"))
+        if found["seq"] != flight.last:
+            raise FencedOff(f"The batch was to end at {flight.last} and ended at {found['seq']}.")
+    except StreamRefused as refused:
+        flight.landed.set_exception(FencedOff(str(refused)) if refused.err_code in _WRONG_LAST_SEQUENCE else refused)
+    except Exception as fault:
+        flight.landed.set_exception(fault)
+    else:
+        flight.landed.set_result(None)

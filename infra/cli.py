@@ -1,0 +1,256 @@
+"""The command `foldwork`. Each side adds its own commands through the entry point group `foldwork.commands`.
+
+Exit codes: 0 done (status: all is well), 1 failed (status: something is not), 2 wrong usage.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import asdict
+from importlib.metadata import EntryPoint, entry_points
+from typing import Annotated, Any, TypeVar
+
+import orjson
+import typer
+
+from infra import status as system
+from infra.adapters.checkpoints import Operations
+from infra.adapters.migrations import migrate as migrate_database
+from infra.console import FAILED, Output, fail, print_json, print_rows, print_table, run, settings, stderr, stdout
+from infra.settings import Settings
+from infra.supervisor import Supervisor
+from infra.tail import CloudEvent, Tail
+from infra.telemetry import configure_logging
+
+COMMANDS = "foldwork.commands"
+TAIL_EVENTS = 20
+CONSUMER_COLUMNS = ("name", "kind", "state", "position", "lag", "dead_letters")
+LETTER_COLUMNS = ("consumer", "position", "tenant_id", "stream_id", "type", "attempts", "parked_at", "wanted", "cause")
+
+T = TypeVar("T")
+
+_PLAIN: dict[str, Any] = {"no_args_is_help": True, "pretty_exceptions_enable": False, "add_completion": False}
+app = typer.Typer(help="Event-sourced control plane for AI agents, their workflows and their compute jobs.", **_PLAIN)
+events = typer.Typer(help="The log.", **_PLAIN)
+projections = typer.Typer(help="Read models and sagas: where they stand, and how to hold or rebuild them.", **_PLAIN)
+dead_letters = typer.Typer(help="Events that a consumer could not digest.", **_PLAIN)
+app.add_typer(events, name="events")
+app.add_typer(projections, name="projections")
+app.add_typer(dead_letters, name="dead-letters")
+
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="table or json")]
+ConsumerName = Annotated[str, typer.Argument(help="Name as `foldwork projections list` shows it.")]
+StreamOption = Annotated[str | None, typer.Option("--stream", help="Only this stream; without it, all.")]
+
+
+@app.command()
+def up() -> None:
+    """Start everything in this folder and keep it running until Ctrl-C."""
+    given = settings()
+    configure_logging("supervisor", given.log_level, text=sys.stderr.isatty())
+    run(_up(given))
+
+
+async def _up(given: Settings) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    foldwork = Supervisor(given)
+    asked = asyncio.create_task(stopped.wait())
+    try:
+        with stderr.status("starting ..."):
+            await _unless(asked, asyncio.create_task(foldwork.start()))
+        if not asked.done():
+            _welcome(foldwork)
+            await _unless(asked, asyncio.create_task(foldwork.wait()))
+        stderr.print("stopping ...")
+    finally:
+        await foldwork.stop()
+
+
+async def _unless(asked: "asyncio.Task[bool]", work: "asyncio.Task[None]") -> None:
+    """Do the work, or give it up as soon as the end is asked for."""
+    await asyncio.wait({asked, work}, return_when=asyncio.FIRST_COMPLETED)
+    if work.done():
+        work.result()
+    else:
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
+
+def _welcome(foldwork: Supervisor) -> None:
+    rows: list[dict[str, Any]] = [
+        {"what": "command API", "where": foldwork.url("write_side") + "/docs"},
+        {"what": "query API", "where": foldwork.url("read_side") + "/docs"},
+        {"what": "Postgres", "where": foldwork.settings.database_url},
+        {"what": "NATS", "where": foldwork.settings.nats_url},
+        {"what": "logs", "where": foldwork.folder.log("*")},
+    ]
+    print_table("Foldwork is up. Ctrl-C stops it.", rows, ("what", "where"))
+    stdout.print("\nIn another terminal: [bold]foldwork status[/], [bold]foldwork events tail --follow[/]")
+
+
+@app.command()
+def status(output: OutputOption = Output.table) -> None:
+    """Show processes, the log and its mirror, consumers, queues and dead letters."""
+    found = run(system.system_status(settings()))
+    if output is Output.json:
+        print_json(found.model_dump())
+    else:
+        processes = [process.model_dump() for process in found.processes]
+        print_table("Processes", processes, ("name", "state", "pid", "memory_mib", "restarts", "url"))
+        print_table("\nLog", [{"head": found.head, "mirror": found.mirror}], ("head", "mirror"))
+        print_table("\nConsumers", [consumer.model_dump() for consumer in found.consumers], CONSUMER_COLUMNS)
+        print_table("\nQueues", [queue.model_dump() for queue in found.queues], ("process", "queue", "depth"))
+        for problem in found.problems:
+            stderr.print(problem, style="red", markup=False)
+    if not found.ok:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest schema. `foldwork up` does it by itself."""
+    given = settings()
+
+    async def work() -> list[str]:
+        return await migrate_database(system.database_url(given), given.shard, given.partition_events)
+
+    applied = run(work())
+    stdout.print("\n".join(f"applied {name}" for name in applied) if applied else "The schema is up to date.")
+
+
+@events.command()
+def tail(
+    event_type: Annotated[str | None, typer.Option("--type", help="Only this type, for example agent.started.")] = None,
+    after: Annotated[
+        int | None, typer.Option(min=0, help=f"Begin after this position. [the last {TAIL_EVENTS}]")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as events come.")] = False,
+    tenant: Annotated[str, typer.Option(help="Whose events.")] = "default",
+    output: OutputOption = Output.table,
+) -> None:
+    """Print events, one a line; with --output json as CloudEvents."""
+    log = Tail(system.part_url(settings(), "read_side"), tenant, event_type)
+
+    async def work() -> None:
+        try:
+            begin = max(0, await log.head() - TAIL_EVENTS) if after is None else after
+            async for event in log.follow(begin) if follow else log.past(begin):
+                _print_event(event, output)
+        finally:
+            await log.close()
+
+    run(work())
+
+
+def _print_event(event: CloudEvent, output: Output) -> None:
+    if output is Output.json:
+        typer.echo(orjson.dumps(event))
+        return
+    data = orjson.dumps(event.get("data", {})).decode()
+    stdout.print(
+        f"{event['position']:>9}  {event['time'][:23]}  {event['type']:<28}  {event['subject']}  {data}",
+        markup=False,
+        overflow="ellipsis",
+        no_wrap=stdout.is_terminal,
+        soft_wrap=not stdout.is_terminal,
+    )
+
+
+@projections.command("list")
+def list_projections(output: OutputOption = Output.table) -> None:
+    """Show each read model and saga with its position and lag."""
+    given = settings()
+
+    async def work() -> list[dict[str, Any]]:
+        _, found = await system.consumers(system.database_url(given), given.shard)
+        return [consumer.model_dump() for consumer in found]
+
+    print_rows("Consumers", run(work()), CONSUMER_COLUMNS, output)
+
+
+@projections.command()
+def rebuild(name: ConsumerName) -> None:
+    """Build a read model anew from the first event."""
+    _operate(lambda operations: operations.request_rebuild(name))
+    stdout.print(f"{name} will be built anew. Follow it with `foldwork projections list`.")
+
+
+@projections.command()
+def pause(name: ConsumerName) -> None:
+    """Hold a read model or saga where it is."""
+    _operate(lambda operations: operations.set_paused(name, True))
+    stdout.print(f"{name} is paused. Go on with `foldwork projections resume {name}`.")
+
+
+@projections.command()
+def resume(name: ConsumerName) -> None:
+    """Let a paused read model or saga go on."""
+    _operate(lambda operations: operations.set_paused(name, False))
+    stdout.print(f"{name} goes on.")
+
+
+@dead_letters.command("list")
+def list_dead_letters(
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100, output: OutputOption = Output.table
+) -> None:
+    """Show parked events: whose, where, why."""
+    letters = _operate(lambda operations: operations.list_dead_letters(limit))
+    print_rows("Dead letters", [asdict(letter) for letter in letters], LETTER_COLUMNS, output)
+
+
+@dead_letters.command()
+def retry(name: ConsumerName, stream: StreamOption = None) -> None:
+    """Give a consumer its parked events once more, in order."""
+    count = _operate(lambda operations: operations.retry_dead_letters(name, stream))
+    stdout.print(f"{count} parked events of {name} are tried again.")
+
+
+@dead_letters.command()
+def discard(
+    name: ConsumerName,
+    stream: StreamOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Drop parked events for good; the log keeps them, the consumer never sees them."""
+    if not yes:
+        typer.confirm(f"Drop the parked events of {name}{f' in {stream}' if stream else ''} for good?", abort=True)
+    count = _operate(lambda operations: operations.discard_dead_letters(name, stream))
+    stdout.print(f"{count} parked events of {name} are dropped.")
+
+
+def _operate(work: Callable[[Operations], Awaitable[T]]) -> T:
+    given = settings()
+
+    async def connected() -> T:
+        return await work(Operations(system.database_url(given), given.shard))
+
+    return run(connected())
+
+
+def add_commands(found: Iterable[EntryPoint]) -> None:
+    """Add the commands of other sides. One that cannot be loaded says so when it is called, and harms no other."""
+    for entry in found:
+        try:
+            command = entry.load()
+        except Exception as broken:
+            command = _broken(entry.name, broken)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=entry.name)
+        else:
+            app.command(entry.name)(command)
+
+
+def _broken(name: str, cause: Exception) -> Callable[[], None]:
+    def command() -> None:
+        fail(f"The command `{name}` cannot be loaded: {type(cause).__name__}: {cause}")
+
+    command.__doc__ = "(cannot be loaded)"
+    return command
+
+
+def main() -> None:
+    add_commands(entry_points(group=COMMANDS))
+    app()

@@ -1,0 +1,1 @@
+"""Postgres and NATS for one machine, from wheels: started, watched and stopped by `foldwork up`."""

@@ -1,0 +1,86 @@
+"""Follows the log through the query API: pages of past events, then server-sent events.
+
+Guarantee: in order of position, each event once, also across a restart of the query API.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from time import monotonic
+from typing import Any
+
+import httpx
+import orjson
+
+PAGE_EVENTS = 500
+REQUEST_S_MAX = 10.0
+RECONNECT_S = 0.5
+SILENCE_S_MAX = 30.0
+
+CloudEvent = dict[str, Any]
+
+
+class Tail:
+    """One reader of one tenant's events, of one type or of all."""
+
+    def __init__(self, query_url: str, tenant: str, event_type: str | None = None) -> None:
+        self._http = httpx.AsyncClient(
+            base_url=query_url, timeout=REQUEST_S_MAX, headers={"Foldwork-Tenant": tenant}, trust_env=False
+        )
+        self._filter = {"type": event_type} if event_type else {}
+
+    async def head(self) -> int:
+        """The position of the last event, as far as a read model knows of it."""
+        answer = await self._http.get("/v1/projections")
+        answer.raise_for_status()
+        return max((row["position"] + row["lag"] for row in answer.json()["data"]), default=0)
+
+    async def past(self, after: int) -> AsyncIterator[CloudEvent]:
+        """What is there now, page by page."""
+        while True:
+            query: dict[str, Any] = {"after": after, "limit": PAGE_EVENTS, **self._filter}
+            answer = await self._http.get("/v1/events", params=query)
+            answer.raise_for_status()
+            page = answer.json()["data"]
+            for event in page:
+                yield event
+            if len(page) < PAGE_EVENTS:
+                return
+            after = page[-1]["position"]
+
+    async def follow(self, after: int) -> AsyncIterator[CloudEvent]:
+        """What is there and what comes; connects again from the last position when the connection breaks."""
+        broken_since: float | None = None
+        while True:
+            try:
+                async for event in self._stream(after):
+                    broken_since = None
+                    after = event["position"]
+                    yield event
+            except httpx.TransportError:
+                broken_since = broken_since or monotonic()
+                if monotonic() - broken_since > SILENCE_S_MAX:
+                    raise
+            await asyncio.sleep(RECONNECT_S)
+
+    async def _stream(self, after: int) -> AsyncIterator[CloudEvent]:
+        """One connection; a record is lines up to an empty one (WHATWG HTML, server-sent events)."""
+        query: dict[str, Any] = {"after": after, **self._filter}
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
+        # The server is silent while nothing happens, for how long is its own affair.
+        timeout = httpx.Timeout(REQUEST_S_MAX, read=None)
+        async with self._http.stream(
+            "GET", "/v1/events/stream", params=query, headers=headers, timeout=timeout
+        ) as answer:
+            answer.raise_for_status()
+            data: list[str] = []
+            async for line in answer.aiter_lines():
+                if line.startswith("data:"):
+                    data.append(line[5:].removeprefix(" "))
+                elif not line and data:
+                    event = orjson.loads("\n".join(data))
+                    data.clear()
+                    if isinstance(event, dict) and "position" in event:
+                        yield event
+
+    async def close(self) -> None:
+        await self._http.aclose()

@@ -1,0 +1,64 @@
+# Recipes find the project's own tools first; `uv sync` puts them there.
+export PATH := justfile_directory() / ".venv/bin" + ":" + env("PATH")
+
+# List the recipes.
+default:
+    @just --list --unsorted
+
+# The one gate: format, lint, types, tests. What CI runs.
+check:
+    ruff format --check .
+    ruff check .
+    mypy
+    pytest -m "not faults"
+
+# All tests but those that kill and corrupt; arguments go to pytest.
+test *arguments:
+    pytest -m "not faults" {{ arguments }}
+
+# Only tests that need no server.
+test-fast *arguments:
+    pytest -m "not servers and not faults" {{ arguments }}
+
+# Kill, restart and corrupt real processes, and count what is lost: nothing.
+faults *arguments:
+    pytest -m faults {{ arguments }}
+
+# Put the code into the agreed form.
+format:
+    ruff format .
+    ruff check --fix .
+
+# Start everything in this folder, until Ctrl-C.
+up:
+    foldwork up
+
+# Drive the whole system with real or invented work, and check its answers.
+demo *arguments:
+    foldwork demo {{ arguments }}
+
+# Measure the log, the relay and the consumers beside their baselines.
+bench *arguments:
+    python -m tests.bench {{ arguments }}
+
+# One process each; they need FOLDWORK_DATABASE_URL and FOLDWORK_NATS_URL.
+
+# The command API.
+write-side:
+    python -m write_side
+
+# The query API.
+read-side:
+    python -m read_side
+
+# The relay from the log to JetStream.
+relay:
+    python -m infra relay
+
+# The read models.
+projections:
+    python -m projections
+
+# The sagas and their timers.
+sagas:
+    python -m sagas

@@ -1,0 +1,42 @@
+"""The compressed clock: how fast the recorded months go by."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from read_side.demo.scenario import Pod
+
+IDLE_S_MAX = 3_600
+ATTEMPT_COMPRESSION = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Real time for what the recordings hold: the submission of all pods, the longest attempt, the pause between two
+    steps of an agent and between two pipelines; `work_s_max` is when to give up."""
+
+    submission_s: float
+    attempt_s_max: float
+    step_pause_s: float
+    pipeline_pause_s: float
+    work_s_max: float
+
+    def attempt_s(self, duration_ms: int) -> float:
+        """How long a worker takes for an attempt that was recorded with this duration."""
+        return min(self.attempt_s_max, duration_ms / 1_000 * ATTEMPT_COMPRESSION)
+
+
+SWIFT = Pace(submission_s=15.0, attempt_s_max=0.03, step_pause_s=0.0, pipeline_pause_s=0.0, work_s_max=210.0)
+SLOW = Pace(submission_s=110.0, attempt_s_max=0.2, step_pause_s=1.5, pipeline_pause_s=9.0, work_s_max=230.0)
+"""For chaos: slow enough that every process is killed several times while there is work."""
+
+
+def moments(pods: Sequence[Pod], span_s: float) -> Iterator[tuple[float, Pod]]:
+    """When to submit each pod, in seconds from the first; hours in which nothing was created are cut to one."""
+    elapsed: list[int] = []
+    now, before = 0, pods[0].created_s if pods else 0
+    for pod in pods:
+        now += min(pod.created_s - before, IDLE_S_MAX)
+        before = pod.created_s
+        elapsed.append(now)
+    scale = span_s / now if now else 0.0
+    return ((moment * scale, pod) for moment, pod in zip(elapsed, pods, strict=True))

@@ -1,0 +1,124 @@
+"""Runs a demo from the first process to the last comparison, on a system of its own or on one that runs already."""
+
+import asyncio
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+from infra.console import stderr
+from infra.embedded.postgres import EmbeddedPostgres
+from infra.settings import Settings
+from infra.supervisor import Supervisor
+from read_side.demo.chaos import KILLS_BAR, KILLS_MIN, Chaos
+from read_side.demo.checks import Check, check_all, same
+from read_side.demo.evidence import gather_evidence
+from read_side.demo.pace import SLOW, SWIFT, Pace
+from read_side.demo.play import Target, play
+from read_side.demo.progress import Bars
+from read_side.demo.queries import QueryClient
+from read_side.demo.report import Report
+from read_side.demo.scenario import Scenario
+from read_side.demo.totals import Totals
+
+TENANT = "default"
+START_BAR, CHECK_BAR = "starting Foldwork", "comparing"
+# The account that the embedded Postgres runs as under root must be able to pass through.
+FOLDER_MODE = 0o711
+
+
+@dataclass(slots=True)
+class Stage:
+    """A scenario, what must come out, and how long each phase took."""
+
+    scenario: Scenario
+    totals: Totals
+    bars: Bars
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    async def on_running(self, target: Target) -> Report:
+        """Drive a system that others use too: its log is not the demo's alone, so gaps between positions are no fault."""
+        in_time = await self._play(target, SWIFT)
+        return await self._compare(target, [_in_time(in_time, SWIFT)], {}, alone=False)
+
+    async def on_own(self, settings: Settings, *, chaos: bool, keep: bool) -> Report:
+        """Start a system in an empty folder, which is deleted afterwards unless it is asked for or something differs."""
+        folder = _new_folder()
+        report: Report | None = None
+        try:
+            async with self._started(settings, folder) as system:
+                target = Target(system.url("write_side"), system.url("read_side"), TENANT)
+                report = await (self._in_chaos(system, target) if chaos else self._in_peace(target))
+        finally:
+            if keep or report is None or not report.ok:
+                stderr.print(f"The database and the logs are in {folder}")
+            else:
+                EmbeddedPostgres(folder, folder / "logs").erase()
+                shutil.rmtree(folder, ignore_errors=True)
+        return report
+
+    async def _in_peace(self, target: Target) -> Report:
+        in_time = await self._play(target, SWIFT)
+        return await self._compare(target, [_in_time(in_time, SWIFT)], {})
+
+    async def _in_chaos(self, system: Supervisor, target: Target) -> Report:
+        chaos = Chaos(system, self.bars)
+        self.bars.open(KILLS_BAR, KILLS_MIN)
+        over = asyncio.Event()
+        rage = asyncio.create_task(chaos.rage(over))
+        try:
+            in_time = await self._play(target, SLOW)
+            over.set()
+            await rage
+        finally:
+            rage.cancel()
+        return await self._compare(target, [_in_time(in_time, SLOW), *chaos.checks()], chaos.kills)
+
+    async def _play(self, target: Target, pace: Pace) -> bool:
+        with self._timed("work"):
+            return await play(self.scenario, target, pace, self.bars)
+
+    async def _compare(
+        self, target: Target, more: list[Check], kills: Mapping[str, int], *, alone: bool = True
+    ) -> Report:
+        self.bars.open(CHECK_BAR)
+        with self._timed("comparison"):
+            async with QueryClient(target.query_url, target.tenant) as queries:
+                seen = await gather_evidence(queries)
+            checks = [*check_all(self.scenario, self.totals, seen, alone=alone), *more]
+        self.bars.close(CHECK_BAR)
+        return Report(self.scenario.source, checks, self.seconds, seen.log.events, Counter(kills))
+
+    @asynccontextmanager
+    async def _started(self, settings: Settings, folder: Path) -> AsyncIterator[Supervisor]:
+        """Never on servers that somebody has set for his own data."""
+        own = settings.model_copy(update={"data_dir": folder, "database_url": None, "nats_url": None})
+        system = Supervisor(own, ports="auto")
+        self.bars.open(START_BAR)
+        with self._timed("start"):
+            await system.start()
+        self.bars.close(START_BAR)
+        try:
+            yield system
+        finally:
+            await system.stop()
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        since = monotonic()
+        yield
+        self.seconds[phase] = round(monotonic() - since, 2)
+
+
+def _new_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="foldwork-demo-"))
+    folder.chmod(FOLDER_MODE)
+    return folder
+
+
+def _in_time(in_time: bool, pace: Pace) -> Check:
+    return same(f"the work ended within {pace.work_s_max:g} s", True, in_time)

@@ -1,0 +1,95 @@
+"""Many commands in one request: each is read, carried out and answered on its own, in order, and they are written together."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from infra.adapters.problem import BodyTooLarge, InvalidFields, Malformed
+from infra.adapters.web import Request
+from infra.adapters.web_origin import read_command_id
+from infra.errors import Invalid, Rejection
+from infra.patterns.decider import Command
+from infra.settings import Settings
+from write_side.command_route import CommandReader
+
+ARRAY, LINES = "application/json", "application/x-ndjson"
+_PAUSE_EVERY = 500
+
+
+class UnknownCommand(Invalid):
+    """There is no such command."""
+
+
+class TooManyCommands(BodyTooLarge):
+    """There are more commands than one request may hold."""
+
+
+class NotACommand(Invalid):
+    """A command is a JSON object with the member `command`."""
+
+
+Item = tuple[CommandReader, Command, str | None]
+"""A command, and the id that its sender gave it, if any."""
+
+
+class BatchReader:
+    """Reads requests of many commands, as a JSON array or one JSON object per line."""
+
+    def __init__(self, readers: Mapping[str, CommandReader], settings: Settings) -> None:
+        self._readers = readers
+        self._settings = settings
+
+    async def read(self, request: Request) -> list[Item | Rejection]:
+        """One entry per command: what it is, or why it is refused. Raises a Rejection if the whole cannot be read."""
+        media_type = request.require_media_type(ARRAY, LINES)
+        body = await request.body(self._settings.body_bytes_max)
+        found: list[Item | Rejection] = []
+        for document in self._lines(body) if media_type == LINES else self._array(body):
+            try:
+                if isinstance(document, Rejection):
+                    raise document
+                found.append(self._read_one(document))
+            except Rejection as rejection:
+                found.append(rejection)
+            if len(found) % _PAUSE_EVERY == 0:
+                await asyncio.sleep(0)
+        return found
+
+    def _array(self, body: bytes) -> list[Any]:
+        try:
+            documents = from_json(body)
+        except ValueError as error:
+            raise Malformed(f"Invalid JSON: {error}") from None
+        if not isinstance(documents, list):
+            raise InvalidFields([{"pointer": "", "detail": "must be an array"}])
+        if len(documents) > self._settings.commands_per_request_max:
+            raise self._too_many()
+        return documents
+
+    def _lines(self, body: bytes) -> Iterator[Any]:
+        if body.count(b"\n") > 2 * self._settings.commands_per_request_max:
+            raise self._too_many()
+        lines = [line for line in body.split(b"\n") if line.strip()]
+        if len(lines) > self._settings.commands_per_request_max:
+            raise self._too_many()
+        for line in lines:
+            try:
+                yield from_json(line)
+            except ValueError as error:
+                yield Malformed(f"Invalid JSON: {error}")
+
+    def _too_many(self) -> TooManyCommands:
+        return TooManyCommands(f"One request may hold {self._settings.commands_per_request_max} commands.")
+
+    def _read_one(self, document: Any) -> Item:
+        if not isinstance(document, dict):
+            raise NotACommand
+        name = document.pop("command", None)
+        reader = self._readers.get(name) if isinstance(name, str) else None
+        if reader is None:
+            raise UnknownCommand(f"There is no command {name[:100]!r}." if isinstance(name, str) else None)
+        command_id = document.pop("command_id", None)
+        known_id = None if command_id is None else read_command_id(command_id)
+        return reader, reader.read(to_json(document)), known_id

@@ -1,0 +1,144 @@
+"""What the HTTP edge knows of a command class: its path, how a body becomes the command, and its schema."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from infra.adapters.problem import InvalidFields, Malformed, of_validation
+from infra.adapters.web_parameters import ID_PATTERN, Parameter
+from infra.patterns.decider import Command, DeciderCatalog
+
+_BLANKS = b" \t\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRoute:
+    """A public command: `POST /v1/<category>s` if it creates, else `POST /v1/<category>s/{<category>_id}/<verb>`."""
+
+    command: type[Command]
+    category: str
+
+    @property
+    def name(self) -> str:
+        return self.command.__name__
+
+    @property
+    def collection(self) -> str:
+        return f"/v1/{self.category}s"
+
+    @property
+    def verb(self) -> str:
+        """The class name without the noun, in kebab case: `update-capabilities` of UpdateAgentCapabilities."""
+        noun = "".join(word.capitalize() for word in self.category.split("_"))
+        return "-".join(word.lower() for word in re.findall("[A-Z][a-z0-9]*", self.name.replace(noun, "", 1)))
+
+    @property
+    def path(self) -> str:
+        if self.command.creates:
+            return self.collection
+        return f"{self.collection}/{{{self.id_field}}}/{self.verb}"
+
+    @property
+    def id_field(self) -> str:
+        return f"{self.category}_id"
+
+    @property
+    def id_parameter(self) -> Parameter:
+        return Parameter(
+            self.id_field, "path", {"type": "string", "pattern": ID_PATTERN}, f"The id of the {self.category}."
+        )
+
+    @property
+    def server_fields(self) -> frozenset[str]:
+        """Fields that the server fills."""
+        fields = self.command.model_fields.items()
+        return frozenset(name for name, field in fields if _marks(field.json_schema_extra).get("server"))
+
+    def schema(self, whole: dict[str, Any]) -> dict[str, Any]:
+        """The schema of the body, from that of the class: without the id in the path and without what the server fills."""
+        hidden = self.server_fields | (set() if self.command.creates else {self.id_field})
+        schema = dict(whole)
+        schema["properties"] = {name: field for name, field in whole["properties"].items() if name not in hidden}
+        schema["required"] = [name for name in whole.get("required", ()) if name not in hidden]
+        if not schema["required"]:
+            del schema["required"]
+        return schema
+
+
+def _marks(extra: object) -> dict[str, Any]:
+    return extra if isinstance(extra, dict) else {}
+
+
+class CommandReader:
+    """Makes commands of one class from JSON."""
+
+    def __init__(self, route: CommandRoute) -> None:
+        self.route = route
+        self._validate = route.command.__pydantic_validator__.validate_json
+        self._id_field = route.id_field
+        self._id_parameter = route.id_parameter
+        self._quoted_id_field = f'"{route.id_field}"'.encode()
+        self._opening = f'{{"{route.id_field}":"'.encode()
+        self._server_fields = route.server_fields
+
+    def read(self, body: bytes) -> Command:
+        """A command whose id, if any, is in the body. Raises Malformed and InvalidFields."""
+        try:
+            # Strict, as the schema is: in JSON "1" is no number. Dates and tuples are still read from JSON's own types.
+            command: Command = self._validate(body, strict=True)
+        except ValidationError as error:
+            raise of_validation(error) from None
+        if self._server_fields:
+            self._refuse(self._server_fields & command.model_fields_set)
+        return command
+
+    def read_with_id(self, body: bytes, entity_id: str) -> Command:
+        """A command whose id is in the path; the body may be empty if nothing else is required."""
+        self._id_parameter.read(entity_id)
+        text = body.strip(_BLANKS) or b"{}"
+        if text[:1] != b"{":
+            return self.read(text)
+        rest = text[1:].lstrip(_BLANKS)
+        if self._quoted_id_field in rest:
+            self._refuse_own_id(text)
+        comma = b"" if rest[:1] == b"}" else b","
+        try:
+            command = self.read(b"".join((self._opening, entity_id.encode(), b'"', comma, rest)))
+        except Malformed:
+            _parse(body)  # says where in what was sent
+            raise
+        if getattr(command, self._id_field) != entity_id:
+            self._refuse({self._id_field})
+        return command
+
+    def _refuse_own_id(self, text: bytes) -> None:
+        """The id is in the path; one in the body as well could only contradict it."""
+        document = _parse(text)
+        if isinstance(document, dict) and self._id_field in document:
+            self._refuse({self._id_field})
+
+    def _refuse(self, fields: set[str] | frozenset[str]) -> None:
+        if fields:
+            raise InvalidFields(
+                [{"pointer": f"/{name}", "detail": "there is no such field"} for name in sorted(fields)]
+            )
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return from_json(body)
+    except ValueError as error:
+        raise Malformed(f"Invalid JSON: {error}") from None
+
+
+def command_routes(catalog: DeciderCatalog) -> list[CommandRoute]:
+    """The public commands, in the order of the catalog."""
+    return [
+        CommandRoute(command, decider.category)
+        for decider in catalog.deciders
+        for command in decider.commands
+        if command.public
+    ]
