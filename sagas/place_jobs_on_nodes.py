@@ -159,8 +159,8 @@ def _react_to_node(event: NodeEvent, node_id: str, state: Placements, turn: Turn
 
 def _on_reserved(event: NodeReserved, node_id: str, state: Placements, turn: Turn) -> None:
     job_id, attempt = event.job_id, event.attempt
-    job = state.jobs.get(job_id)
-    if _is_asked(job, node_id, attempt) and job is not None:
+    job = _asked(state, node_id, job_id, attempt)
+    if job is not None:
         job.status, job.overtaken = "reserved", 0
         turn.commands.append(AssignJob(job_id=job_id, attempt=attempt, node_id=node_id, gpus=event.gpus))
     else:
@@ -172,8 +172,8 @@ def _on_refused(event: NodeReservationRefused, node_id: str, room: NodeRoom, sta
     job_id, attempt = event.job_id, event.attempt
     room.drop(job_id, attempt)
     turn.gained.append(node_id)
-    job = state.jobs.get(job_id)
-    if _is_asked(job, node_id, attempt) and job is not None:
+    job = _asked(state, node_id, job_id, attempt)
+    if job is not None:
         if room.fits(job.need):
             room.closed = True
             _close(node_id, state, turn)
@@ -185,13 +185,16 @@ def _on_retired(node_id: str, room: NodeRoom, state: Placements, turn: Turn) -> 
     del state.nodes[node_id]
     _close(node_id, state, turn)
     for claim in room.claims.values():
-        job = state.jobs.get(claim.job_id)
-        if _is_asked(job, node_id, claim.attempt) and job is not None:
+        job = _asked(state, node_id, claim.job_id, claim.attempt)
+        if job is not None:
             enqueue(state, turn, claim.job_id, job)
 
 
-def _is_asked(job: Placement | None, node_id: str, attempt: int) -> bool:
-    return job is not None and (job.status, job.node_id, job.attempt) == ("asked", node_id, attempt)
+def _asked(state: Placements, node_id: str, job_id: str, attempt: int) -> Placement | None:
+    """The job, if this node was asked for room for this attempt and the job still wants it."""
+    job = state.jobs.get(job_id)
+    wanted = job is not None and (job.status, job.node_id, job.attempt) == ("asked", node_id, attempt)
+    return job if wanted else None
 
 
 def _abandon(node_id: str, room: NodeRoom, state: Placements, turn: Turn) -> None:

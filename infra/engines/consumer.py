@@ -80,6 +80,7 @@ class Consumer:
         self.position = 0
         self._stored = 0
         self.active = False
+        self.rebuilding = False
 
     async def run(self) -> None:
         """Consume for ever; a lost connection, a late runner or a breakdown of the store begins again after a pause."""
@@ -165,12 +166,14 @@ class Consumer:
 
     async def _rebuild(self, connection: Connection) -> None:
         log.info("rebuild begins", consumer=self._handler.name)
+        self.rebuilding = True
         async with connection.transaction():
             position = await self._handler.rebuild(connection, self.position)
             await self._checkpoints.restart(connection, self._stored, position)
             letters = "DELETE FROM dead_letter WHERE consumer = %s AND shard = %s"
             await connection.execute(letters, (self._handler.name, self._store.shard))
         self.position = self._stored = position
+        self.rebuilding = False
         await self._begin(connection)
         self._announce(self._handler.name, position)
         log.info("rebuild ended", consumer=self._handler.name, position=position)

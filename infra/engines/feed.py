@@ -57,9 +57,9 @@ class Feed:
         self.position = 0
         self.running = False
 
-    async def run(self) -> None:
-        """Follow the log for ever."""
-        self.position = await self._store.head()
+    async def run(self, start: int | None = None) -> None:
+        """Follow the log for ever, from its present end or from a position."""
+        self.position = await self._store.head() if start is None else start
         self._first = self.position + 1
         self.running = True
         following = True

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from infra.adapters.cloud_event import decode
 from infra.adapters.event_store import Record
-from infra.adapters.event_stream import EventStream
+from infra.adapters.event_stream import EventStream, Message
 from infra.engines.feed import Source
 
 SILENCE_S = 1.0
@@ -16,6 +16,7 @@ def mirror_source(stream: EventStream, durable: str) -> Source:
 
     async def follow(after: int) -> AsyncIterator[list[Record]]:
         delivery = stream.pull(durable)
+        coming: asyncio.Future[list[Message]] | None = None
         try:
             await delivery.start(after)
             coming = asyncio.ensure_future(delivery.next())
@@ -28,6 +29,8 @@ def mirror_source(stream: EventStream, durable: str) -> Source:
                 coming = asyncio.ensure_future(delivery.next())
                 yield [decode(message.payload) for message in messages]
         finally:
+            if coming is not None:
+                coming.cancel()
             await delivery.close()
 
     return follow

@@ -159,9 +159,11 @@ class TestAStream:
         await world.goes_on()
 
     async def test_that_somebody_made_again_shorter_is_completed(self, world: World) -> None:
-        await world.stream.recreate(1)
-        await world.stream.publish_batch(await world.store.read(0, 50), 0)
+        async with world.relay_away():
+            await world.stream.recreate(1)
+            await world.stream.publish_batch(await world.store.read(0, 50), 0)
         await world.goes_on()
+        assert world.heals("tail") == 1
 
     async def test_that_somebody_made_in_another_way_is_made_anew(self, world: World) -> None:
         async with world.relay_away():

@@ -37,10 +37,8 @@ SHARE = (GpuShare(index=0, milli=500),)
 OFFLINE = NodeWentOffline(last_seen_at=NOON)
 
 
-def node(cpu_milli=1_000, memory_mib=1_000, gpu_count=1, gpu_model="T4"):
-    return NodeRegistered(
-        name="n", cpu_milli=cpu_milli, memory_mib=memory_mib, gpu_count=gpu_count, gpu_model=gpu_model
-    )
+def node(cpu_milli=1_000):
+    return NodeRegistered(name="n", cpu_milli=cpu_milli, memory_mib=1_000, gpu_count=1, gpu_model="T4")
 
 
 def submitted(need=NEED, priority=0, waits_for=()):
@@ -172,7 +170,7 @@ class TestWhatComesInBetween:
         held.given("job-j1", assignment_refused()).then_nothing()
         held.given("node-n1", released()).then_nothing()
 
-    def test_cancelled_while_reserved_then_the_release_before_the_refusal(self, held):
+    def test_cancelled_while_reserved_then_released_before_the_refusal(self, held):
         held.given("job-j1", JobCancelled(attempt=1)).then(release())
         held.given("node-n1", released()).then_nothing()
         held.given("job-j1", assignment_refused()).then_nothing()

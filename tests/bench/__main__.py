@@ -1,0 +1,48 @@
+"""`just bench`: every figure beside its baseline, measured in one run on one Postgres. Never part of the tests."""
+
+import argparse
+import asyncio
+import tempfile
+from pathlib import Path
+
+import orjson
+import uvloop
+
+from infra.embedded.servers import EmbeddedServers
+from tests.bench.figures import Figure, show
+from tests.bench.in_process import in_process_figures
+from tests.bench.pipeline import pipeline_figures
+from tests.bench.system import system_figures
+
+
+async def measure(only: str | None) -> list[Figure]:
+    figures: list[Figure] = []
+    with tempfile.TemporaryDirectory(prefix="foldwork-bench-") as folder:
+        servers = EmbeddedServers(Path(folder) / "servers")
+        async with servers:
+            if only in (None, "in-process"):
+                figures += await in_process_figures(servers.database_url)
+            if only in (None, "pipeline"):
+                figures += await pipeline_figures(servers.database_url, servers.nats_url)
+        servers.erase()
+    if only in (None, "system"):
+        figures += await asyncio.to_thread(lambda: uvloop.run(system_figures()))
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="just bench", description=__doc__)
+    parser.add_argument("--output", choices=("table", "json"), default="table", help="json: also written to bench.json")
+    parser.add_argument("--only", choices=("in-process", "pipeline", "system"), help="measure one part")
+    arguments = parser.parse_args()
+    figures = uvloop.run(measure(arguments.only))
+    if arguments.output == "json":
+        document = orjson.dumps([figure.as_json() for figure in figures], option=orjson.OPT_INDENT_2)
+        Path("bench.json").write_bytes(document)
+        print(document.decode())
+    else:
+        show(figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Figures of the whole system over HTTP: single commands, batches, and how soon a command is visible in the query API."""
+
+import asyncio
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import orjson
+
+from infra.settings import Settings
+from infra.supervisor import Supervisor
+from tests.bench.figures import Figure
+from tests.bench.load import Connection, connect, get, hammer, percentile, post
+
+TASKS = 64
+BATCH = 500
+VISIBLE_PER_S = 500
+VISIBLE_S = 10
+
+
+async def prepare(port: int) -> None:
+    """One agent, and tasks that it works on."""
+    connection = await connect(port)
+    commands = [
+        {"command": "CreateAgent", "agent_id": "a", "name": "A", "agent_type": "autonomous"},
+        *({"command": "RequestTask", "task_id": f"t{n}", "agent_id": "a", "title": "work"} for n in range(TASKS)),
+        *({"command": "StartTask", "task_id": f"t{n}"} for n in range(TASKS)),
+    ]
+    status, body = await connection.ask(post("/v1/commands", orjson.dumps(commands)))
+    if status != 200 or any(result["status"] >= 300 for result in orjson.loads(body)["results"]):
+        raise RuntimeError(f"the bench could not be prepared: {status} {body[:300]!r}")
+
+
+def usage(number: int) -> bytes:
+    body = b'{"model":"gpt-4o","tokens_in":100,"tokens_out":20}'
+    return post(f"/v1/tasks/t{number % TASKS}/record-usage", body)
+
+
+def batch(number: int) -> bytes:
+    fields = {"command": "RecordTaskUsage", "model": "gpt-4o", "tokens_in": 100, "tokens_out": 20}
+    return post("/v1/commands", orjson.dumps([{**fields, "task_id": f"t{n % TASKS}"} for n in range(BATCH)]))
+
+
+async def visible(command_port: int, query_port: int) -> list[float]:
+    """At a steady rate: from sending a command until the query API shows it, in seconds, sorted."""
+    seen: list[float] = []
+    free: asyncio.Queue[tuple[Connection, Connection]] = asyncio.Queue()
+    for _ in range(48):
+        free.put_nowait((await connect(command_port), await connect(query_port)))
+
+    async def once(number: int) -> None:
+        commands, queries = await free.get()
+        begun = time.perf_counter()
+        _, body = await commands.ask(usage(number))
+        position = orjson.loads(body)["position"]
+        status, body = await queries.ask(get(f"/v1/tasks/t{number % TASKS}", f"Foldwork-Min-Position: {position}\r\n"))
+        if status != 200 or orjson.loads(body)["position"] < position:
+            raise RuntimeError(f"not visible: {status} {body[:300]!r}")
+        seen.append(time.perf_counter() - begun)
+        free.put_nowait((commands, queries))
+
+    begun = time.perf_counter()
+    running = []
+    for number in range(VISIBLE_PER_S * VISIBLE_S):
+        late_by = begun + number / VISIBLE_PER_S - time.perf_counter()
+        if late_by > 0:
+            await asyncio.sleep(late_by)
+        running.append(asyncio.create_task(once(number)))
+    await asyncio.gather(*running)
+    return sorted(seen[VISIBLE_PER_S:])
+
+
+async def system_figures() -> list[Figure]:
+    with tempfile.TemporaryDirectory(prefix="foldwork-bench-") as folder:
+        async with Supervisor(Settings(data_dir=Path(folder)), ports="auto") as system:
+            command_port = urlsplit(system.url("write_side")).port
+            query_port = urlsplit(system.url("read_side")).port
+            assert command_port is not None
+            assert query_port is not None
+            await prepare(command_port)
+            latencies = await visible(command_port, query_port)
+            single, single_latencies = await hammer(command_port, 64, 30_000, usage, status=200)
+            batches, _ = await hammer(command_port, 4, 200, batch, status=200)
+    return [
+        Figure("command to visible in the query API, p50", percentile(latencies, 0.5) * 1e3, "ms", 8),
+        Figure("command to visible in the query API, p99", percentile(latencies, 0.99) * 1e3, "ms", 40),
+        Figure("HTTP, single commands, 64 connections", single, "/s", 4_000),
+        Figure("HTTP, single commands, p99", percentile(single_latencies, 0.99) * 1e3, "ms"),
+        Figure(f"HTTP, batches of {BATCH}", batches * BATCH, "commands/s", 15_000),
+    ]

@@ -1,0 +1,118 @@
+"""What tests share: the embedded servers, started once per run when the first test needs them, and a database for each test."""
+
+import asyncio
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import nats
+import psycopg
+import pytest
+
+from infra.adapters.migrations import migrate
+from infra.embedded.nats import EmbeddedNats
+from infra.embedded.postgres import EmbeddedPostgres
+from infra.settings import Settings
+
+_TEMPLATE = "foldwork_template"
+_SERVERS = {"postgres", "embedded_nats"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that asks for a server is marked so, whether or not its author thought of it."""
+    for item in items:
+        if _SERVERS.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.servers)
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="foldwork-tests-"))
+    # The account that Postgres runs as under root has to come through.
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(server_folder: Path) -> Iterator[EmbeddedPostgres]:
+    """The embedded Postgres of this run."""
+    server = EmbeddedPostgres(server_folder, server_folder / "postgres.log")
+    asyncio.run(server.start())
+    yield server
+    asyncio.run(server.stop())
+    server.erase()
+
+
+@pytest.fixture(scope="session")
+def embedded_nats(server_folder: Path) -> Iterator[EmbeddedNats]:
+    """The embedded NATS of this run."""
+    server = EmbeddedNats(server_folder, server_folder / "nats.log")
+    asyncio.run(server.start())
+    yield server
+    asyncio.run(server.stop())
+
+
+@pytest.fixture(scope="session")
+def template(postgres: EmbeddedPostgres) -> Callable[[str], str]:
+    """Makes a migrated database of a given name, as a copy of one that was migrated before; gives its URL."""
+
+    def url_of(name: str) -> str:
+        return urlsplit(postgres.url)._replace(path=f"/{name}").geturl()
+
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {_TEMPLATE}".encode())
+    asyncio.run(migrate(url_of(_TEMPLATE)))
+
+    def clone(name: str) -> str:
+        with psycopg.connect(postgres.url, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}".encode())
+        return url_of(name)
+
+    return clone
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres, template: Callable[[str], str]) -> Iterator[str]:
+    """A migrated database of the test's own. Ask for it in the signature: it cannot be made inside a running loop."""
+    name = f"test_{next(_numbers)}"
+    yield template(name)
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+def nats_url(embedded_nats: EmbeddedNats) -> str:
+    """A JetStream without any streams. Ask for it in the signature: it cannot be emptied inside a running loop."""
+
+    async def empty() -> None:
+        client = await nats.connect(embedded_nats.url)
+        jetstream = client.jetstream()
+        for stream in await jetstream.streams_info():
+            await jetstream.delete_stream(str(stream.config.name))
+        await client.close()
+
+    asyncio.run(empty())
+    return embedded_nats.url
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The defaults, whatever this machine's environment says, but with polls so short that no test waits for them."""
+    for name in [name for name in os.environ if name.startswith("FOLDWORK_")]:
+        monkeypatch.delenv(name)
+    return Settings(
+        consumer_control_poll_s=0.02,
+        consumer_lease_poll_s=0.02,
+        timer_poll_s=0.01,
+        heartbeat_flush_s=0.02,
+        heartbeat_check_s=0.02,
+        relay_poll_s_max=0.02,
+    )
