@@ -4,5 +4,6 @@ May import `events`, `infra` and the commands of `write_side`, nothing else: wha
 
 To add a saga: write its state, `react` and the bound Saga in a file named `do_x_on_y.py`, and add one line in
 `catalog.py`. `react` sees each event once and in log order; a command that it sends is executed later, when other
-events may have come first. When the state changes shape, raise the saga's `version`.
+events may have come first. A snapshot keeps no order of the keys in a dict: what has an order is in a list or sorted.
+When the state changes shape, raise the saga's `version`.
 """

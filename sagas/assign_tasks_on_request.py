@@ -44,14 +44,15 @@ class Agent(BaseModel):
 
 
 class WaitingTask(BaseModel):
-    """A task that no agent has yet; it is meant for `agent_id` while an AssignTask is under way."""
+    """A task that no agent has yet, requested at `position`; meant for `agent_id` while an AssignTask is under way."""
 
     capability: str
+    position: int
     agent_id: str | None = None
 
 
 class Assignments(BaseModel):
-    """The agents, the tasks that wait, in order, and which agent has each of those that are worked on."""
+    """The agents, the tasks that wait, and which agent has each of those that are worked on."""
 
     agents: dict[str, Agent] = {}
     waiting: dict[str, WaitingTask] = {}
@@ -62,7 +63,7 @@ def react(envelope: Envelope[TaskEvent | AgentEvent], state: Assignments) -> Seq
     entity_id = envelope.entity_id
     match envelope.event:
         case TaskRequested(capability=str(capability)):
-            state.waiting[entity_id] = WaitingTask(capability=capability)
+            state.waiting[entity_id] = WaitingTask(capability=capability, position=envelope.position)
             return _assign(state, [entity_id])
         case TaskAssigned(agent_id=agent_id):
             _take_away(state, entity_id)
@@ -109,7 +110,7 @@ def _on_agent_changed(
 
 def _assign(state: Assignments, task_ids: list[str]) -> list[AssignTask]:
     commands: list[AssignTask] = []
-    for task_id in task_ids:
+    for task_id in sorted(task_ids, key=lambda task_id: state.waiting[task_id].position):
         task = state.waiting[task_id]
         task.agent_id = _least_busy(state, task.capability)
         if task.agent_id is not None:

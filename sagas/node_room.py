@@ -97,11 +97,9 @@ class NodeRoom(BaseModel):
         """How much would have to be released before the job fits, in thousandths of the node, summed over its parts."""
         cpu = max(0, need.cpu_milli - self.cpu_milli_free) * PERMILLE // self.cpu_milli
         memory = max(0, need.memory_mib - self.memory_mib_free) * PERMILLE // max(1, self.memory_mib)
-        if _is_share(need):
-            gpu_milli = need.gpu_milli - self.gpu_milli_most
-        else:
-            gpu_milli = (need.gpu_count - self.gpus_whole) * GPU_MILLI_WHOLE
-        return cpu + memory + max(0, gpu_milli) // max(1, self.gpu_count)
+        whole = (need.gpu_count - self.gpus_whole) * PERMILLE
+        gpu = need.gpu_milli - self.gpu_milli_most if _is_share(need) else whole
+        return cpu + memory + max(0, gpu) // max(1, self.gpu_count)
 
     def ask(self, job_id: str, attempt: int, need: Requirements) -> None:
         """Take the room off before the node has answered, with the GPUs that it will probably pick."""

@@ -184,7 +184,7 @@ def _on_retired(node_id: str, room: NodeRoom, state: Placements, turn: Turn) -> 
     """It has no reservations then, and whatever is still asked of it will be refused."""
     del state.nodes[node_id]
     _close(node_id, state, turn)
-    for claim in room.claims.values():
+    for _, claim in sorted(room.claims.items()):
         job = _asked(state, node_id, claim.job_id, claim.attempt)
         if job is not None:
             enqueue(state, turn, claim.job_id, job)
@@ -199,7 +199,7 @@ def _asked(state: Placements, node_id: str, job_id: str, attempt: int) -> Placem
 
 def _abandon(node_id: str, room: NodeRoom, state: Placements, turn: Turn) -> None:
     """Queue again what ran on a lost node. An assignment that is still under way is dealt with when it is answered."""
-    for claim in list(room.claims.values()):
+    for _, claim in sorted(room.claims.items()):
         job = state.jobs.get(claim.job_id)
         assigned = job is not None and (job.status, job.node_id, job.attempt) == ("assigned", node_id, claim.attempt)
         if claim.status == "held" and assigned:

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -106,8 +105,8 @@ def nats_url(embedded_nats: EmbeddedNats) -> str:
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The defaults, whatever this machine's environment says, but with polls so short that no test waits for them."""
-    for name in [name for name in os.environ if name.startswith("FOLDWORK_")]:
-        monkeypatch.delenv(name)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"FOLDWORK_{name.upper()}", raising=False)
     return Settings(
         consumer_control_poll_s=0.02,
         consumer_lease_poll_s=0.02,

@@ -7,17 +7,20 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import orjson
-from prometheus_client import CollectorRegistry, Counter, Gauge
+import structlog
+from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, Field
 
+from events.envelope import Origin
 from infra.adapters.event_store import Appended
 from infra.adapters.problem import InvalidFields, dump, problem, unexpected
-from infra.adapters.web import JSON, Answer, Application, Request, Route, log
+from infra.adapters.web import Application, Route
 from infra.adapters.web_docs import Operation, Reply, Schema, components, document, problems, reference
-from infra.adapters.web_metrics import WebMetrics
+from infra.adapters.web_metrics import Tally, WebMetrics
 from infra.adapters.web_operations import documentation, operations
 from infra.adapters.web_origin import BATCH_PARAMETERS, COMMAND_PARAMETERS, Sender, command_id_of, expected_version_of
 from infra.adapters.web_parameters import POSITION_MAX, PRINTABLE_PATTERN
+from infra.adapters.web_request import JSON, Answer, Request
 from infra.engines.command_bus import CommandBus
 from infra.errors import Fault, Rejection
 from infra.patterns.decider import Command, DeciderCatalog
@@ -25,6 +28,8 @@ from infra.settings import Settings
 from infra.telemetry import queue_depths
 from write_side.batch import ARRAY, LINES, BatchReader
 from write_side.command_route import CommandReader, CommandRoute, command_routes
+
+log = structlog.get_logger()
 
 TITLE = "Foldwork commands"
 DESCRIPTION = (
@@ -49,22 +54,6 @@ class SignsOfLife(Protocol):
     def seen(self, tenant_id: str, stream_id: str) -> None: ...
 
 
-class _Outcomes:
-    """Counts commands by name and outcome, and how many are under way."""
-
-    def __init__(self, registry: CollectorRegistry, waiting: Gauge) -> None:
-        self._counter = Counter("foldwork_commands", "Commands carried out.", ["command", "outcome"], registry=registry)
-        self._series: dict[tuple[str, str], Counter] = {}
-        self.under_way = 0
-        waiting.labels("commands").set_function(lambda: self.under_way)
-
-    def count(self, command: str, outcome: str) -> None:
-        series = self._series.get((command, outcome))
-        if series is None:
-            series = self._series[command, outcome] = self._counter.labels(command, outcome)
-        series.inc()
-
-
 class CommandEdge:
     """Takes commands to the bus and its answers back."""
 
@@ -74,7 +63,9 @@ class CommandEdge:
         self._bus = bus
         self._liveness = liveness
         self._settings = settings
-        self._outcomes = _Outcomes(metrics.registry, queue_depths(metrics.registry))
+        self._outcomes = Tally("foldwork_commands", "Commands carried out.", ["command", "outcome"], metrics.registry)
+        self._under_way = 0
+        queue_depths(metrics.registry).labels("commands").set_function(lambda: self._under_way)
         self._readers = {route.name: CommandReader(route) for route in command_routes(catalog)}
         self._batch_reader = BatchReader(self._readers, settings)
 
@@ -106,9 +97,11 @@ class CommandEdge:
                 )
             body = await request.body(bytes_max)
             if body or body_required:
-                request.require_media_type("application/json")
+                request.require_media_type(JSON)
             command = reader.read(body) if creates else reader.read_with_id(body, request.parameter)
-            appended = await self._execute(command, sender, command_id, expected_version)
+            appended = await self._execute(
+                reader, command, sender.origin(command_id), expected_version, command_id is not None
+            )
             position = (b"foldwork-position", b"%d" % appended.position)
             if not creates:
                 return Answer(200, _dump(appended), (position,))
@@ -118,29 +111,23 @@ class CommandEdge:
         return execute
 
     async def _execute(
-        self, command: Command, sender: Sender, command_id: str | None, expected_version: int | None
+        self, reader: CommandReader, command: Command, origin: Origin, expected_version: int | None, remember: bool
     ) -> Appended:
-        outcomes, name = self._outcomes, type(command).__name__
-        outcomes.under_way += 1
+        self._under_way += 1
         try:
-            appended = await self._bus.execute(
-                command,
-                sender.origin(command_id),
-                expected_version=expected_version,
-                remember=command_id is not None,
-            )
+            appended = await self._bus.execute(command, origin, expected_version=expected_version, remember=remember)
         except Exception as error:
-            outcomes.count(name, _outcome(error))
+            self._outcomes.count(reader.route.name, _outcome(error))
             raise
         finally:
-            outcomes.under_way -= 1
-        outcomes.count(name, _outcome(appended))
-        self._note_life(command, sender, appended)
+            self._under_way -= 1
+        self._accepted(reader, origin.tenant_id, appended)
         return appended
 
-    def _note_life(self, command: Command, sender: Sender, appended: Appended) -> None:
-        if getattr(command, "heartbeat", False):
-            self._liveness.seen(sender.tenant_id, appended.stream_id)
+    def _accepted(self, reader: CommandReader, tenant_id: str, appended: Appended) -> None:
+        self._outcomes.count(reader.route.name, _outcome(appended))
+        if reader.heartbeat:
+            self._liveness.seen(tenant_id, appended.stream_id)
 
     async def _execute_many(self, request: Request) -> Answer:
         sender = Sender(request)
@@ -148,13 +135,13 @@ class CommandEdge:
             raise InvalidFields([{"parameter": "", "in": "query", "detail": "there are no parameters in the query"}])
         items = await self._batch_reader.read(request)
         readable = [item for item in items if not isinstance(item, Rejection)]
-        self._outcomes.under_way += len(readable)
+        self._under_way += len(readable)
         try:
             outcomes = await self._bus.execute_many(
                 [(command, sender.origin(command_id), command_id is not None) for _, command, command_id in readable]
             )
         finally:
-            self._outcomes.under_way -= len(readable)
+            self._under_way -= len(readable)
         ends = iter(outcomes)
         results, position = [], 0
         for item in items:
@@ -163,12 +150,12 @@ class CommandEdge:
                 continue
             reader, command, _ = item
             outcome = next(ends)
-            self._outcomes.count(reader.route.name, _outcome(outcome))
             if isinstance(outcome, Appended):
                 position = max(position, outcome.position)
-                self._note_life(command, sender, outcome)
+                self._accepted(reader, sender.tenant_id, outcome)
                 results.append({"status": 201 if command.creates else 200, **_members(outcome)})
             else:
+                self._outcomes.count(reader.route.name, _outcome(outcome))
                 results.append(_problem_of(outcome, reader.route.name))
         return Answer(200, dump({"results": results}), ((b"foldwork-position", b"%d" % position),))
 
@@ -233,7 +220,7 @@ def _operation(route: CommandRoute) -> Operation:
         id=route.name,
         tag=f"{route.category}s",
         summary=(command.__doc__ or route.name).strip().splitlines()[0],
-        replies={201 if command.creates else 200: accepted, **problems(400, 404, 408, 409, 413, 415, 422, 500, 503)},
+        replies={201 if command.creates else 200: accepted, **problems(400, 404, 409, 413, 415, 422, 500, 503)},
         parameters=COMMAND_PARAMETERS if command.creates else (route.id_parameter, *COMMAND_PARAMETERS),
         body={JSON.decode(): reference(route.name)},
         body_required=_body_required(route),
@@ -259,12 +246,12 @@ def _batch_operation(settings: Settings) -> Operation:
         ),
         replies={
             200: Reply("One result per command.", results, headers={"Foldwork-Position": _POSITION}),
-            **problems(400, 408, 413, 415, 422, 500, 503),
+            **problems(400, 413, 415, 422, 500, 503),
         },
         parameters=BATCH_PARAMETERS,
         body={
-            ARRAY: {"type": "array", "items": items, "maxItems": settings.commands_per_request_max},
-            LINES: {"type": "string"},
+            ARRAY.decode(): {"type": "array", "items": items, "maxItems": settings.commands_per_request_max},
+            LINES.decode(): {"type": "string"},
         },
     )
 

@@ -7,14 +7,14 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from infra.adapters.problem import BodyTooLarge, InvalidFields, Malformed
-from infra.adapters.web import Request
 from infra.adapters.web_origin import read_command_id
+from infra.adapters.web_request import Request
 from infra.errors import Invalid, Rejection
 from infra.patterns.decider import Command
 from infra.settings import Settings
 from write_side.command_route import CommandReader
 
-ARRAY, LINES = "application/json", "application/x-ndjson"
+ARRAY, LINES = b"application/json", b"application/x-ndjson"
 _PAUSE_EVERY = 500
 
 

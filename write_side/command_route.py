@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,14 +15,14 @@ from infra.patterns.decider import Command, DeciderCatalog
 _BLANKS = b" \t\r\n"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CommandRoute:
     """A public command: `POST /v1/<category>s` if it creates, else `POST /v1/<category>s/{<category>_id}/<verb>`."""
 
     command: type[Command]
     category: str
 
-    @property
+    @cached_property
     def name(self) -> str:
         return self.command.__name__
 
@@ -77,6 +78,7 @@ class CommandReader:
 
     def __init__(self, route: CommandRoute) -> None:
         self.route = route
+        self.heartbeat: bool = getattr(route.command, "heartbeat", False)
         self._validate = route.command.__pydantic_validator__.validate_json
         self._id_field = route.id_field
         self._id_parameter = route.id_parameter

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from infra.adapters.event_store import Append, StreamMoved, event_count
+from infra.adapters.event_store import Append, StreamMoved, Write, event_count
 
 StreamKey = tuple[str, str]
 CommandKey = tuple[str, str]
@@ -73,3 +73,24 @@ def first_conflict(append: Append, versions: Mapping[StreamKey, int]) -> StreamM
         if version != write.expected:
             return StreamMoved(write.stream_id, write.expected, version)
     return None
+
+
+def with_each_stream_once(append: Append) -> Append:
+    """An append in which no stream stands twice: a check beside a write of the same version is the same thing said again.
+
+    Raises ValueError where that would change its meaning, since versions would be given twice.
+    """
+    if not append.writes:
+        raise ValueError("an append needs a stream")
+    if len(append.writes) == 1:
+        return append
+    once: dict[str, Write] = {}
+    for write in append.writes:
+        before = once.setdefault(write.stream_id, write)
+        if before is write:
+            continue
+        if before.expected != write.expected or (before.events and write.events):
+            raise ValueError(f"stream {write.stream_id} stands twice in an append")
+        if write.events:
+            once[write.stream_id] = write
+    return append if len(once) == len(append.writes) else append._replace(writes=tuple(once.values()))

@@ -94,7 +94,7 @@ class PostgresLease:
                     return True
                 row = await (await self._connection.execute(_EVICT, (self._key, self._stale_s))).fetchone()
                 if row is not None and row[0]:
-                    log.warning("lease.holder_evicted", lease=self._name)
+                    log.warning("lease holder evicted", lease=self._name)
         except _BROKEN:
             await self._disconnect()
         return False
@@ -106,7 +106,7 @@ class PostgresLease:
                 await asyncio.sleep(self._poll_s)
                 await self.confirm()
         except LeaseLost:
-            log.warning("lease.lost", lease=self._name)
+            log.warning("lease lost", lease=self._name)
 
     async def confirm(self) -> None:
         try:

@@ -1,8 +1,10 @@
 """The event store in memory: the same contract as the Postgres store, for tests that need no server."""
 
+import asyncio
 from collections.abc import Awaitable, Sequence
+from datetime import UTC
 
-from infra.adapters.append_plan import first_conflict
+from infra.adapters.append_plan import first_conflict, with_each_stream_once
 from infra.adapters.event_store import Append, Appended, Record, event_ids, own_version
 from infra.errors import CommandIdReused
 from infra.ids import uuid_text
@@ -18,6 +20,12 @@ class MemoryEventStore:
         self._answers: dict[tuple[str, str], tuple[bytes, Appended]] = {}
 
     async def append(self, append: Append) -> Appended:
+        return await self.submit(append)
+
+    def submit(self, append: Append) -> Awaitable[Appended]:
+        return asyncio.ensure_future(self._write(with_each_stream_once(append)))
+
+    async def _write(self, append: Append) -> Appended:
         if append.command_id is not None:
             known = await self.answer(append.tenant_id, append.command_id, append.fingerprint)
             if known is not None:
@@ -25,6 +33,7 @@ class MemoryEventStore:
         moved = first_conflict(append, self._versions)
         if moved is not None:
             raise moved
+        occurred_at = append.occurred_at.astimezone(UTC)
         for write in append.writes:
             for version, event in enumerate(write.events, write.expected + 1):
                 self._log.append(
@@ -36,7 +45,7 @@ class MemoryEventStore:
                         version,
                         event.type,
                         event.schema_version,
-                        append.occurred_at,
+                        occurred_at,
                         append.metadata,
                         event.data,
                     )
@@ -48,9 +57,6 @@ class MemoryEventStore:
             repeated = Appended(answer.stream_id, answer.version, answer.position, answer.ids, repeated=True)
             self._answers[append.tenant_id, append.command_id] = (append.fingerprint, repeated)
         return answer
-
-    def submit(self, append: Append) -> Awaitable[Appended]:
-        return self.append(append)
 
     async def load(self, tenant_id: str, stream_id: str, after: int = 0) -> list[Record]:
         return [

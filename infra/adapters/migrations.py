@@ -44,7 +44,7 @@ def migrations() -> list[Migration]:
     files = (
         entry for entry in resources.files("infra.adapters").joinpath("sql").iterdir() if entry.name.endswith(".sql")
     )
-    found = [Migration(int(file.name.split("_")[0]), file.name, file.read_text()) for file in files]
+    found = [Migration(int(file.name.split("_")[0]), file.name, file.read_text(encoding="utf-8")) for file in files]
     return sorted(found, key=lambda migration: migration.number)
 
 

@@ -70,7 +70,14 @@ class StreamClient(Client):
         try:
             sink(subject, reply, data, headers)
         except Exception:  # an exception here would end nats-py's read loop in silence
-            log.exception("nats.message_not_taken", subject=subject.decode(errors="replace"))
+            log.exception("message not taken", subject=subject.decode(errors="replace"))
+
+    async def _process_op_err(self, e: Exception) -> None:
+        """Give the broken connection up at once: nats-py would first wait until a server that stands still took the rest."""
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()
+        await super()._process_op_err(e)
 
     async def attach(self, subject: str, sink: Sink) -> int:
         """Give what arrives on a subject to `sink`; the number ends it again."""
@@ -79,7 +86,7 @@ class StreamClient(Client):
         except nats.errors.Error as broken:
             raise StreamUnavailable from broken
         self._sinks[subscription._id] = sink
-        await self._flush_pending(force_flush=True)  # what `send` writes must not overtake it
+        self._write_pending()
         return subscription._id
 
     async def detach(self, number: int) -> None:
@@ -89,7 +96,14 @@ class StreamClient(Client):
         if subscription is None or self.is_closed:
             return
         await subscription.unsubscribe()
-        await self._flush_pending(force_flush=True)
+        self._write_pending()
+
+    def _write_pending(self) -> None:
+        """Write what nats-py would write soon: `send` must not overtake it. Its own flush swallows a cancellation."""
+        if self.is_connected and self._transport is not None:
+            self._transport.writelines(self._pending)
+            self._pending = []
+            self._pending_data_size = 0
 
     def send(self, frames: bytes) -> None:
         """Write frames to the socket now."""

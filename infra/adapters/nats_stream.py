@@ -7,13 +7,13 @@ import asyncio
 import base64
 import contextlib
 import itertools
-import json
 from collections.abc import Sequence
 from functools import partial
 from secrets import token_hex
 from typing import Any, Self
 from weakref import WeakSet
 
+import orjson
 import structlog
 
 from infra.adapters import nats_frames as frames
@@ -31,6 +31,7 @@ from infra.adapters.event_stream import (
 )
 from infra.adapters.nats_client import StreamClient, raise_for
 from infra.adapters.nats_pull import NatsPullLoop
+from infra.errors import Fault
 from infra.faults import crash_point
 from infra.settings import Settings
 
@@ -96,7 +97,7 @@ class NatsEventStream:
         """nats-py reconnects by itself; it gives up only when the server refuses us, and then we begin anew."""
         if self._closing:
             return
-        log.info(f"nats.{what}")
+        log.info(f"NATS {what}", connection=self._name)
         if what == "connected":
             self._connected.set()
             self.disturbed.set()
@@ -123,9 +124,10 @@ class NatsEventStream:
         await client.attach(f"wake.{self.shard}", lambda *_: self.woken.set())
         await client.attach(f"$JS.EVENT.ADVISORY.STREAM.*.{self.stream}", self._stream_changed)
 
-    def _stream_changed(self, *_: bytes) -> None:
-        self.disturbed.set()
-        self.woken.set()
+    def _stream_changed(self, subject: bytes, *_: bytes) -> None:
+        if b".UPDATED." not in subject:  # `adopt` causes that itself
+            self.disturbed.set()
+            self.woken.set()
 
     async def state(self) -> StreamState:
         found = (await (await self.client()).api(f"STREAM.INFO.{self.stream}"))["state"]
@@ -155,7 +157,7 @@ class NatsEventStream:
         try:
             await client.api(f"STREAM.UPDATE.{self.stream}", {**found, **wanted})
         except StreamRefused as refused:
-            log.warning("stream.not_adopted", stream=self.stream, cause=str(refused))
+            log.warning("stream not adopted", stream=self.stream, cause=str(refused))
             return False
         return True
 
@@ -237,20 +239,23 @@ class NatsEventStream:
 
 
 def _land(flight: Flight, answer: "asyncio.Future[bytes]") -> None:
-    """Turn the answer to a batch into the end of its flight. Format: the PubAck of the JetStream API."""
+    """Turn the answer to a batch, which is never cancelled, into the end of its flight."""
+    fault = answer.exception() or _fault_in(answer.result(), flight.last)
     if flight.landed.done():
         return
-    if answer.cancelled():
-        flight.landed.cancel()
-        return
-    try:
-        found = json.loads(answer.result())
-        raise_for(found.get("error"))
-        if found["seq"] != flight.last:
-            raise FencedOff(f"The batch was to end at {flight.last} and ended at {found['seq']}.")
-    except StreamRefused as refused:
-        flight.landed.set_exception(FencedOff(str(refused)) if refused.err_code in _WRONG_LAST_SEQUENCE else refused)
-    except Exception as fault:
-        flight.landed.set_exception(fault)
-    else:
+    if fault is None:
         flight.landed.set_result(None)
+    else:
+        flight.landed.set_exception(fault)
+
+
+def _fault_in(answer: bytes, last: int) -> Fault | None:
+    """Why a batch was not stored, None if it was. Format: the PubAck of the JetStream API."""
+    try:
+        found = orjson.loads(answer)
+        raise_for(found.get("error"))
+    except StreamRefused as refused:
+        return FencedOff(str(refused)) if refused.err_code in _WRONG_LAST_SEQUENCE else refused
+    except (Fault, ValueError) as other:
+        return other if isinstance(other, Fault) else StreamRefused("The answer to a batch is no PubAck.")
+    return None if found["seq"] == last else FencedOff(f"The batch was to end at {last} and ended at {found['seq']}.")

@@ -11,7 +11,7 @@ from psycopg.adapt import AdaptersMap, Dumper
 from psycopg.pq import Format
 
 _LENGTHS = tuple(struct.pack("!i", size) for size in range(4096))
-_EPOCH_US = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class TextArray(bytes):
@@ -85,7 +85,10 @@ def uuids(items: Sequence[bytes]) -> bytes:
 def _of_int64(kind: type[bytes], items: Sequence[int]) -> bytes:
     flat: list[int] = [8] * (2 * len(items))
     flat[1::2] = items
-    return kind(_head(kind, len(items)) + struct.pack("!" + "iq" * len(items), *flat))
+    try:
+        return kind(_head(kind, len(items)) + struct.pack("!" + "iq" * len(items), *flat))
+    except struct.error as unfit:
+        raise ValueError("a number has more than 64 bits") from unfit
 
 
 def bigints(items: Sequence[int]) -> bytes:
@@ -93,7 +96,9 @@ def bigints(items: Sequence[int]) -> bytes:
 
 
 def times(items: Iterable[datetime]) -> bytes:
-    return _of_int64(TimeArray, [round(item.timestamp() * 1_000_000) - _EPOCH_US for item in items])
+    """Aware times, to the microsecond."""
+    since = [item - _EPOCH for item in items]
+    return _of_int64(TimeArray, [(s.days * 86_400 + s.seconds) * 1_000_000 + s.microseconds for s in since])
 
 
 class _ArrayDumper(Dumper):

@@ -12,7 +12,8 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from infra.adapters import postgres_arrays as arrays
-from infra.adapters.appender import Appender, find_answer
+from infra.adapters.append_connection import find_answer
+from infra.adapters.appender import Appender
 from infra.adapters.event_store import Append, Appended, Record
 from infra.errors import Fault, StoreUnavailable
 from infra.settings import Settings
@@ -42,6 +43,7 @@ def open_pool(database_url: str, size_max: int, *, size_min: int = 1) -> AsyncCo
         arrays.register(connection.adapters)
         # A plan that is cached while a table is still empty would scan it for ever; everything here goes by an index.
         await connection.execute("SET enable_seqscan = off")
+        await connection.execute("SET timezone = 'UTC'")
         as_bytes = psycopg.adapters.get_loader(psycopg.adapters.types["bytea"].oid, psycopg.pq.Format.BINARY)
         assert as_bytes is not None
         connection.adapters.register_loader("json", as_bytes)
@@ -71,8 +73,13 @@ class PostgresEventStore:
 
     @classmethod
     async def open(cls, database_url: str, settings: Settings) -> "PostgresEventStore":
+        """Raises StoreUnavailable if the server does not answer in time."""
         store = cls(database_url, settings)
-        await store._pool.open(wait=True, timeout=settings.store_retry_s_max)
+        try:
+            await store._pool.open(wait=True, timeout=settings.store_retry_s_max)
+        except PoolTimeout as late:
+            await store.close()
+            raise StoreUnavailable("The event store cannot be reached.") from late
         return store
 
     @property

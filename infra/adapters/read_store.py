@@ -119,12 +119,22 @@ class ReadStore:
             found.append(named)
         return found
 
+    async def spread_of(self, projection: Projection[Any], tenant_id: str, column: str) -> dict[str, Any]:
+        """How a column's values are spread: count, mean, p50, p95 and max, in its own unit."""
+        table, value = self._table(projection), f't."{column}"'
+        shares = ", ".join(f"percentile_cont({share}) WITHIN GROUP (ORDER BY {value})" for share in ("0.5", "0.95"))
+        select = f'SELECT count({value}), avg({value})::float8, {shares}, max({value})::float8 FROM "{table.name}" t'
+        rows = await self._fetch(f"{select} WHERE t.tenant_id = %s", (tenant_id,))
+        values = rows[0] if rows else (0, None, None, None, None)
+        return dict(zip(("count", "mean", "p50", "p95", "max"), values, strict=True))
+
     async def consumers(self) -> list[ConsumerStatus]:
         return [ConsumerStatus(*row) for row in await self._fetch(_CONSUMERS, ())]
 
     async def position(self, consumer: str) -> int:
-        """How far a consumer has come."""
-        await self._refresh()
+        """A position that a consumer has reached for sure; it may be further by now."""
+        if consumer not in self._positions:
+            await self._refresh()
         return self._positions.get(consumer, 0)
 
     def seen(self, consumer: str, position: int) -> None:

@@ -5,14 +5,14 @@ deciding and appending a command together. Here a path is found by one dictionar
 from the same definitions that check what comes in (web_docs.py). Any ASGI server runs it; TestClient tests it.
 
 Guarantee: whatever is sent is answered, with a problem document if it is refused; a fault is a 503 with Retry-After, what nobody foresaw
-a 500 and a line in the log without the body. Bodies are bounded in bytes and time.
+a 500 and a line in the log without the body. Bodies are bounded in bytes here and in time by the server (web_server.py).
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 from urllib.parse import quote
 
 import structlog
@@ -20,10 +20,8 @@ import structlog
 from infra.adapters.problem import (
     RETRY_AFTER_S,
     BodyTooLarge,
-    Malformed,
     MethodNotAllowed,
     UnknownPath,
-    UnsupportedMediaType,
     UpgradeRequired,
     dump,
     problem,
@@ -31,117 +29,14 @@ from infra.adapters.problem import (
 )
 from infra.adapters.web_docs import Operation
 from infra.adapters.web_metrics import WebMetrics
+from infra.adapters.web_request import Answer, Endpoint, Header, Messages, Receive, Request, Scope, Send, Stream
 from infra.adapters.web_stream import serve_socket, serve_stream
 from infra.errors import Fault, Rejection
 
 log = structlog.get_logger()
 
-BODY_S_MAX = 30.0
-DISCARD_S_MAX = 2.0
 INSTANCE_CHARACTERS_MAX = 500
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Header = tuple[bytes, bytes]
-
-JSON = b"application/json"
 PROBLEM = b"application/problem+json"
-
-
-class BodyTooSlow(Rejection):
-    """The body did not arrive in time."""
-
-    status = 408
-
-
-class Request:
-    """What came in; `parameter` is the part of the path that its template leaves open, not yet checked."""
-
-    __slots__ = ("_receive", "headers", "parameter", "scope")
-
-    def __init__(self, scope: Scope, receive: Receive, parameter: str) -> None:
-        self.scope = scope
-        self.parameter = parameter
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self._receive = receive
-
-    @property
-    def query(self) -> bytes:
-        return bytes(self.scope["query_string"])
-
-    def header(self, name: bytes) -> str | None:
-        """A header's value by its name in lower case."""
-        value = self.headers.get(name)
-        return None if value is None else value.decode("latin-1")
-
-    def media_type(self) -> str:
-        """The media type of the body without its parameters, empty if none is named."""
-        return self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
-
-    def require_media_type(self, *accepted: str) -> str:
-        """Which of the accepted media types the body is of. Raises UnsupportedMediaType."""
-        media_type = self.media_type()
-        if media_type not in accepted:
-            raise UnsupportedMediaType(f"Send {' or '.join(accepted)}.")
-        return media_type
-
-    async def body(self, bytes_max: int) -> bytes:
-        """The whole body. Raises BodyTooLarge, BodyTooSlow, or Malformed if it ends before its time."""
-        announced = self.headers.get(b"content-length")
-        if announced is not None and int(announced) > bytes_max:
-            raise await self._too_large(bytes_max)
-        parts: list[bytes] = []
-        size = 0
-        try:
-            async with asyncio.timeout(BODY_S_MAX):
-                while True:
-                    message = await self._receive()
-                    if message["type"] != "http.request":
-                        raise Malformed("The request ended before its body did.")
-                    parts.append(message.get("body", b""))
-                    size += len(parts[-1])
-                    if size > bytes_max:
-                        raise await self._too_large(bytes_max)
-                    if not message.get("more_body", False):
-                        return parts[0] if len(parts) == 1 else b"".join(parts)
-        except TimeoutError:
-            raise BodyTooSlow from None
-
-    async def _too_large(self, bytes_max: int) -> BodyTooLarge:
-        """Take in a little more of it first: many clients only read the answer once they have sent everything."""
-        size, more = 0, b"expect" not in self.headers
-        try:
-            async with asyncio.timeout(DISCARD_S_MAX):
-                while more and size <= bytes_max:
-                    message = await self._receive()
-                    size += len(message.get("body", b""))
-                    more = message.get("more_body", False)
-        except TimeoutError:
-            pass
-        return BodyTooLarge(f"A body may be {bytes_max} bytes at most.")
-
-
-class Answer(NamedTuple):
-    """A whole answer; `headers` come beside content-type and content-length."""
-
-    status: int
-    body: bytes
-    headers: Sequence[Header] = ()
-    content_type: bytes = JSON
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """An answer without an end: its parts as they come, for as long as the client listens."""
-
-    parts: AsyncGenerator[bytes, None]
-    content_type: bytes
-    headers: Sequence[Header] = ()
-
-
-Endpoint = Callable[[Request], Awaitable[Answer | Stream]]
-Messages = Callable[[Request], Awaitable[AsyncGenerator[bytes, None]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +75,12 @@ class Application:
         self.stopping = asyncio.Event()
         self._metrics = metrics
         self._root = _Segment()
+        self._literal: dict[str, _Segment] = {}
         for route in routes:
             place = self._place(route.path)
             place.routes[route.method] = route
+            if "{" not in route.path:
+                self._literal[route.path] = place
         for socket in sockets:
             self._place(socket.path).socket = socket
 
@@ -199,6 +97,9 @@ class Application:
 
     def _find(self, path: str) -> tuple[_Segment | None, str]:
         """The place that a path leads to, and the segment that its template leaves open."""
+        known = self._literal.get(path)
+        if known is not None:
+            return known, ""
         place, parameter = self._root, ""
         for part in path[1:].split("/"):
             below = place.literal.get(part)
@@ -278,7 +179,7 @@ def refusal(error: Exception, scope: Scope, place: _Segment | None = None) -> An
             headers.append((b"allow", ", ".join(allowed).encode()))
         elif isinstance(error, UpgradeRequired):
             headers.append((b"upgrade", b"websocket"))
-        elif isinstance(error, BodyTooLarge | BodyTooSlow):
+        elif isinstance(error, BodyTooLarge):
             headers.append((b"connection", b"close"))
     elif isinstance(error, Fault):
         document = problem(error, instance)

@@ -24,7 +24,6 @@ _SCHEMAS = "#/components/schemas/"
 _TITLES = {
     400: "Malformed.",
     404: "There is no such thing.",
-    408: "The body did not arrive in time.",
     409: "Refused by the rules, or the stream has moved on.",
     413: "Too large.",
     415: "Not a media type that is taken here.",

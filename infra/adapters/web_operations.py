@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from infra.adapters.web import Answer, Endpoint, Request, Route
+from infra.adapters.web import Route
 from infra.adapters.web_docs import Operation, Reply, Schema, page
 from infra.adapters.web_metrics import WebMetrics
+from infra.adapters.web_request import Answer, Endpoint, Request
 from infra.errors import Fault
 from infra.telemetry import metrics_page
 

@@ -4,8 +4,8 @@ import re
 
 from events.envelope import Origin
 from infra.adapters.problem import InvalidFields
-from infra.adapters.web import Request
 from infra.adapters.web_parameters import POSITION_MAX, PRINTABLE_PATTERN, TENANT, Parameter
+from infra.adapters.web_request import Request
 from infra.ids import new_id
 
 USER_AGENT_CHARACTERS_MAX = 256

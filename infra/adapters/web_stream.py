@@ -1,4 +1,4 @@
-"""Answers without an end, as server-sent events or over a WebSocket: parts go out as they come, until the client leaves or the process stops.
+"""Answers without an end, over HTTP or a WebSocket: parts go out as they come, until the client leaves or the process stops.
 
 Guarantee: nothing piles up here. The next part is asked for once the one before is in the socket's bounded buffer.
 """

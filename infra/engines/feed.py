@@ -78,13 +78,14 @@ class Feed:
             await asyncio.sleep(self._settings.relay_poll_s_max)
 
     async def _take(self, records: list[Record]) -> None:
-        """Keep what is new; a hole is filled from Postgres, silence is checked against it."""
+        """Keep what follows on; what is missing or out of order is read from Postgres, and so is what silence may hide."""
+        fresh = [record for record in records if record.position > self.position]
         if not records:
             await self._catch_up()
-            return
-        if records[0].position > self.position + 1:
-            await self._catch_up(until=records[0].position - 1)
-        self._keep([record for record in records if record.position > self.position])
+        elif any(record.position != position for position, record in enumerate(fresh, self.position + 1)):
+            await self._catch_up(until=max(record.position for record in fresh))
+        else:
+            self._keep(fresh)
 
     async def _catch_up(self, until: int | None = None) -> None:
         limit = self._settings.catch_up_batch_events_max

@@ -15,7 +15,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from infra.adapters.cloud_event import encode
-from infra.adapters.event_store import EventStore, Record
+from infra.adapters.event_store import EventStore
 from infra.adapters.event_stream import EventStream, Flight, StreamGone, StreamState
 from infra.adapters.lease import Lease, LeaseLost
 from infra.errors import Fault
@@ -75,6 +75,7 @@ class Relay:
         self._metrics = RelayMetrics(registry)
         self._attempts = 0
         self._audit_at = 0.0
+        self._measured_at = float("-inf")
 
     @property
     def ready(self) -> bool:
@@ -84,19 +85,19 @@ class Relay:
     def _enter(self, state: str, **details: object) -> None:
         if state != self.state:
             self.state = state
-            log.info(f"relay.{state}", shard=self._stream.shard, position=self.position, **details)
+            log.info(f"relay is {state}", shard=self._stream.shard, position=self.position, **details)
 
     async def run(self) -> None:
         """Relay whenever the lease is ours, for ever."""
         await self._stream.listen()
         while True:
             self._enter("standby")
-            await self._lease.acquire()
-            self._metrics.active.set(1)
             try:
+                await self._lease.acquire()
+                self._metrics.active.set(1)
                 await self._while_leased()
             except Fault as fault:
-                log.warning("relay.resigned", shard=self._stream.shard, cause=repr(fault))
+                log.warning("relay resigns", shard=self._stream.shard, cause=repr(fault))
             finally:
                 self._metrics.active.set(0)
                 await self._lease.release()
@@ -117,7 +118,7 @@ class Relay:
             await asyncio.gather(work, lost, return_exceptions=True)
 
     async def _relay(self) -> None:
-        """Check, heal, follow; after whatever goes wrong from the start, a bounded number of times in a row."""
+        """Check, heal, follow; whatever goes wrong, begin again, a bounded number of times in a row."""
         self._attempts = 0
         while True:
             try:
@@ -132,7 +133,7 @@ class Relay:
                 self._attempts += 1
                 self._metrics.retries.labels(fault.code).inc()
                 self._enter("checking")
-                log.warning("relay.retries", shard=self._stream.shard, attempt=self._attempts, cause=repr(fault))
+                log.warning("relay tries again", shard=self._stream.shard, attempt=self._attempts, cause=repr(fault))
                 if self._attempts >= ATTEMPTS_MAX:
                     raise
                 pause_s = min(RETRY_S_MIN * 2**self._attempts, RETRY_S_MAX)
@@ -153,7 +154,7 @@ class Relay:
                     raise MirrorDamaged(f"the log has no event {last + 1}, or a gap behind it")
                 full = len(records) == settings.relay_batch_events_max
                 if full:
-                    await self._enter_behind(records)
+                    await self._see_how_far_behind()
                 while records:
                     flight = await stream.send(records, last)
                     flights.append(flight)
@@ -183,9 +184,15 @@ class Relay:
         self.position = flight.last
         self._attempts = 0
 
-    async def _enter_behind(self, records: list[Record]) -> None:
+    async def _see_how_far_behind(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now < self._measured_at + 1.0:
+            return
+        self._measured_at = now
+        head = await self._store.head()
+        self._metrics.lag.set(head - self.position)
         if self.state != "live":
-            self._enter("behind", head=await self._store.head())
+            self._enter("behind", head=head)
 
     def _caught_up(self) -> None:
         self._attempts = 0
@@ -206,7 +213,6 @@ class Relay:
         if asyncio.get_running_loop().time() < self._audit_at:
             return
         self._audit_later()
-        self._metrics.lag.set(await self._store.head() - self.position)
         state = await self._stream.state()
         flaw = await self._flaw(state, sent, AUDIT_SAMPLES)
         if flaw is not None:
@@ -236,7 +242,7 @@ class Relay:
 
     def _heal(self, flaw: Flaw) -> None:
         self._metrics.heals.labels(flaw.cause).inc()
-        log.warning("relay.heals", shard=self._stream.shard, cause=flaw.cause, detail=flaw.detail)
+        log.warning("relay heals the stream", shard=self._stream.shard, cause=flaw.cause, detail=flaw.detail)
 
     async def _flaw(self, state: StreamState, end: int, samples: int) -> Flaw | None:
         """What is wrong with a stream that may reach up to `end`, None if it is as the log says."""

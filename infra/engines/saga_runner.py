@@ -17,7 +17,7 @@ from infra.engines.command_bus import CommandBus
 from infra.engines.consumer import Poison
 from infra.engines.feed import read_ahead
 from infra.engines.projector import Decoder, to_envelope
-from infra.errors import Fault, Rejection
+from infra.errors import Fault, Rejection, VersionConflict
 from infra.faults import crash_point
 from infra.patterns.decider import Command
 from infra.patterns.saga import Reaction, Saga, Schedule
@@ -30,7 +30,7 @@ Sending = tuple[Command, Origin, bool]
 
 _SNAPSHOT = "SELECT position, states FROM saga_state WHERE saga = %s AND shard = %s AND version = %s AND position <= %s"
 _KEEP_SNAPSHOT = """
-INSERT INTO saga_state (saga, shard, position, version, states) VALUES (%s, %s, %s, %s, %s::jsonb)
+INSERT INTO saga_state (saga, shard, position, version, states) VALUES (%s, %s, %s, %s, %s::json)
 ON CONFLICT (saga, shard)
 DO UPDATE SET position = EXCLUDED.position, version = EXCLUDED.version, states = EXCLUDED.states
 """
@@ -116,7 +116,7 @@ class SagaRunner:
             answers = await self._bus.execute_many(part)
             crash_point("saga.mid_commands")
             for (command, _, _), answer in zip(part, answers, strict=True):
-                if isinstance(answer, Rejection):
+                if isinstance(answer, Rejection) and not isinstance(answer, VersionConflict):
                     log.info("saga command refused", saga=self.name, command=type(command).__name__, code=answer.code)
                 elif isinstance(answer, Fault):
                     raise answer

@@ -104,9 +104,16 @@ def check_read_models(seen: Evidence) -> Iterator[Check]:
         yield same(f"{category} events, each once", seen.log.count(category), _counted_once(category, rows, seen))
     once = sum(len(rows) for rows in seen.timelines.values() if _is_gapless(rows))
     yield same("timeline rows, one for each task event", seen.log.count("task"), once)
+    for name, rows_seen in (("tasks", seen.tasks), ("nodes", seen.nodes), ("jobs", seen.jobs)):
+        statuses = _text(Counter(row.status for row in rows_seen))
+        yield same(f"summary of {name}", statuses, _text(seen.summaries[name].by_status))
     behind = sum(projection.position < seen.log.head for projection in seen.projections)
     yield same("read models behind the log", 0, behind)
     yield same("dead letters", 0, sum(projection.dead_letters for projection in seen.projections))
+
+
+def _text(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
 
 
 def _equal_steps(steps: Iterable[Step], timeline: Iterable[StepSeen]) -> int:

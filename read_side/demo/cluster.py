@@ -39,7 +39,7 @@ async def submit_pods(users: CommandSender, pods: Sequence[Pod], pace: Pace, bar
     """
     began = monotonic()
     due: list[Pod] = []
-    for moment, pod in moments(pods, pace.submission_s):
+    for moment, pod in moments(pods, pace.span_s(len(pods))):
         early_s = began + moment - monotonic()
         if due and (early_s > SUBMISSION_S_MIN or len(due) >= PODS_PER_REQUEST_MAX):
             await _submit(users, due, bars)

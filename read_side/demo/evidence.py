@@ -14,6 +14,7 @@ TIMELINES_AT_ONCE = 8
 SETTLE_S_MAX = 20.0
 SETTLE_POLL_S = 0.25
 QUIET_ROUNDS_MAX = 10
+SUMMARIES = ("agents", "tasks", "nodes", "jobs")
 
 
 class AgentSeen(BaseModel):
@@ -63,6 +64,7 @@ class JobSeen(BaseModel):
 
 class NodeSeen(BaseModel):
     node_id: str
+    status: str
     over_capacity: bool
     reservations: dict[str, JsonValue]
     version: int
@@ -74,9 +76,14 @@ class ProjectionSeen(BaseModel):
     dead_letters: int
 
 
+class SummarySeen(BaseModel):
+    total: int
+    by_status: dict[str, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All rows of all read models; `timelines` by task."""
+    """All rows of all read models; `timelines` by task, `summaries` by the name of the list."""
 
     log: LogAudit
     agents: list[AgentSeen]
@@ -84,6 +91,7 @@ class Evidence:
     timelines: dict[str, list[StepSeen]]
     jobs: list[JobSeen]
     nodes: list[NodeSeen]
+    summaries: dict[str, SummarySeen]
     projections: list[ProjectionSeen]
 
 
@@ -130,5 +138,6 @@ async def _read_models(queries: QueryClient, log: LogAudit) -> Evidence:
         timelines=dict(await asyncio.gather(*(timeline(task.task_id) for task in tasks))),
         jobs=await queries.rows("/v1/jobs", JobSeen, log.head),
         nodes=await queries.rows("/v1/nodes", NodeSeen, log.head),
+        summaries={name: await queries.one(f"/v1/summaries/{name}", SummarySeen, log.head) for name in SUMMARIES},
         projections=await queries.rows("/v1/projections", ProjectionSeen),
     )

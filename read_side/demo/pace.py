@@ -11,23 +11,46 @@ ATTEMPT_COMPRESSION = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Real time for what the recordings hold: the submission of all pods, the longest attempt, the pause between two
-    steps of an agent and between two pipelines; `work_s_max` is when to give up."""
+    """How much real time the recorded time takes.
+
+    All pods are submitted within `submission_s`, and at least `pods_per_s_min` each second; an attempt takes
+    `attempt_s_max` at most. An agent pauses between two steps, a scientist between two pipelines. After `work_s_max`
+    the work is given up.
+    """
 
     submission_s: float
+    pods_per_s_min: float
     attempt_s_max: float
     step_pause_s: float
     pipeline_pause_s: float
     work_s_max: float
+
+    def span_s(self, pods: int) -> float:
+        """The time in which so many pods are submitted."""
+        return min(self.submission_s, pods / self.pods_per_s_min)
 
     def attempt_s(self, duration_ms: int) -> float:
         """How long a worker takes for an attempt that was recorded with this duration."""
         return min(self.attempt_s_max, duration_ms / 1_000 * ATTEMPT_COMPRESSION)
 
 
-SWIFT = Pace(submission_s=15.0, attempt_s_max=0.03, step_pause_s=0.0, pipeline_pause_s=0.0, work_s_max=210.0)
-SLOW = Pace(submission_s=110.0, attempt_s_max=0.2, step_pause_s=1.5, pipeline_pause_s=9.0, work_s_max=230.0)
-"""For chaos: slow enough that every process is killed several times while there is work."""
+SWIFT = Pace(
+    submission_s=15.0,
+    pods_per_s_min=400.0,
+    attempt_s_max=0.03,
+    step_pause_s=0.0,
+    pipeline_pause_s=0.0,
+    work_s_max=210.0,
+)
+SLOW = Pace(
+    submission_s=110.0,
+    pods_per_s_min=1.0,
+    attempt_s_max=0.2,
+    step_pause_s=1.5,
+    pipeline_pause_s=9.0,
+    work_s_max=230.0,
+)
+"""For chaos: so slow that every process is killed several times while there is work."""
 
 
 def moments(pods: Sequence[Pod], span_s: float) -> Iterator[tuple[float, Pod]]:

@@ -77,6 +77,10 @@ class QueryClient:
             if cursor is None:
                 return found
 
+    async def one(self, path: str, model: type[M], min_position: int = 0) -> M:
+        """A single answer, of a model that has seen `min_position`."""
+        return model.model_validate_json(await self._get(path, {}, min_position))
+
     async def events(self, after: int) -> AsyncIterator[WireEvent]:
         """The log from `after` to where it ends now."""
         while True:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -12,33 +11,24 @@ from infra.adapters.event_store import Record
 from infra.adapters.event_stream import ConsumerGone, EventStream, FencedOff, Message, PullLoop, StreamGone
 from infra.adapters.memory_stream import MemoryEventStream
 from infra.adapters.nats_stream import NatsEventStream
-from infra.embedded.nats import EmbeddedNats
 from infra.ids import new_id
 from infra.settings import Settings
 
 KINDS = [pytest.param("memory"), pytest.param("nats", marks=pytest.mark.servers)]
 
 
-@pytest.fixture(scope="module")
-def nats_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("nats")
-
-
 @pytest.fixture(params=KINDS)
-async def stream(request: pytest.FixtureRequest) -> AsyncIterator[EventStream]:
+def server_url(request: pytest.FixtureRequest) -> str | None:
+    """Where JetStream is, None for the stream in memory."""
+    return str(request.getfixturevalue("nats_url")) if request.param == "nats" else None
+
+
+@pytest.fixture
+async def stream(server_url: str | None) -> AsyncIterator[EventStream]:
     settings = Settings(relay_batch_events_max=100, consumer_batch_events_max=50)
-    if request.param == "memory":
-        yield MemoryEventStream(settings)
-        return
-    folder = request.getfixturevalue("nats_folder")
-    server = EmbeddedNats(folder, folder / "log")
-    await server.start()
-    stream = await NatsEventStream.connect(server.url, settings)
-    await stream.recreate(1)
-    await (await stream.client()).api("STREAM.DELETE.EVENTS_0")
-    yield stream
-    await stream.close()
-    await server.stop()
+    kept = MemoryEventStream(settings) if server_url is None else await NatsEventStream.connect(server_url, settings)
+    yield kept
+    await kept.close()
 
 
 def records(first: int, last: int, tenant_id: str = "acme") -> list[Record]:

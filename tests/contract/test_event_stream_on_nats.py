@@ -6,10 +6,11 @@ import signal
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlparse
 
 import pytest
 
-from infra.adapters import nats_frames, nats_pull
+from infra.adapters import nats_client, nats_frames, nats_pull
 from infra.adapters.event_store import Record
 from infra.adapters.event_stream import (
     ConsumerGone,
@@ -124,6 +125,9 @@ class TestTwoShards:
         await delivery.start(0)
         assert {message.subject for message in await take(delivery, 5)} == {"evt.acme.agent.started"}
         assert ((await other.state()).last, (await stream.state()).last) == (5, 2)
+        config = (await (await other.client()).api("STREAM.INFO.EVENTS_3"))["config"]
+        assert await other.adopt()
+        assert (await (await other.client()).api("STREAM.INFO.EVENTS_3"))["config"] == config
         await delivery.close()
         await other.close()
 
@@ -221,6 +225,24 @@ class TestAnUnreachableServer:
         server.kill(signal.SIGKILL)
         with pytest.raises(StreamUnavailable):
             await asyncio.wait_for(flight.landed, 2)
+
+    async def test_is_left_for_another_one_when_it_stands_still(
+        self, server: EmbeddedNats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(nats_client, "_PING_S", 0.2)
+        other = EmbeddedNats(tmp_path, tmp_path / "log")
+        await other.start()
+        stream = await NatsEventStream.connect(f"{server.url},{other.url}", SETTINGS)
+        client = await stream.client()
+        stuck, free = (server, other) if client.connected_url == urlparse(server.url) else (other, server)
+        stuck.kill(signal.SIGSTOP)
+        client.send(nats_frames.publish(b"x", b"", b"x" * 8_000_000))
+        async with asyncio.timeout(5):
+            while client.connected_url != urlparse(free.url):
+                await asyncio.sleep(0.02)
+        stuck.kill(signal.SIGCONT)
+        await stream.close()
+        await other.stop()
 
 
 @pytest.mark.servers

@@ -2,24 +2,17 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
-from uuid import uuid4
+from collections.abc import Callable, Iterator
 
-import psycopg
 import pytest
 from prometheus_client import CollectorRegistry
 
 from infra.adapters.lease import LeaseLost, PostgresLease
-from infra.adapters.migrations import migrate
 from infra.adapters.nats_stream import NatsEventStream
 from infra.adapters.postgres_store import PostgresEventStore
-from infra.embedded.nats import EmbeddedNats
 from infra.embedded.postgres import EmbeddedPostgres
 from infra.engines.relay import Relay
 from infra.settings import Settings
@@ -59,30 +52,6 @@ asyncio.run(main())
 """
 
 
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="foldwork-test-"))
-    yield path
-    EmbeddedPostgres(path, path / "log").erase()
-    shutil.rmtree(path, ignore_errors=True)
-
-
-@pytest.fixture
-async def postgres(folder: Path) -> AsyncIterator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(folder, folder / "log")
-    await server.start()
-    yield server
-    await server.stop()
-
-
-@pytest.fixture
-async def nats(tmp_path: Path) -> AsyncIterator[EmbeddedNats]:
-    server = EmbeddedNats(tmp_path, tmp_path / "log")
-    await server.start()
-    yield server
-    await server.stop()
-
-
 @pytest.fixture
 def run() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start a Python program in a process of its own; it says when it has begun."""
@@ -103,22 +72,13 @@ def run() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.wait()
 
 
-def lease_on(postgres: EmbeddedPostgres, name: str) -> PostgresLease:
-    return PostgresLease(postgres.url, name, poll_s=POLL_S, stale_s=STALE_S)
-
-
-async def new_database(postgres: EmbeddedPostgres) -> str:
-    name = f"relay_{uuid4().hex[:8]}"
-    async with await psycopg.AsyncConnection.connect(postgres.url, autocommit=True) as connection:
-        await connection.execute(f"CREATE DATABASE {name}".encode())
-    url = psycopg.conninfo.make_conninfo(postgres.url, dbname=name)
-    await migrate(url)
-    return url
+def lease_on(database_url: str, name: str) -> PostgresLease:
+    return PostgresLease(database_url, name, poll_s=POLL_S, stale_s=STALE_S)
 
 
 class TestALease:
-    async def test_has_one_holder(self, postgres: EmbeddedPostgres) -> None:
-        one, other = lease_on(postgres, "one"), lease_on(postgres, "one")
+    async def test_has_one_holder(self, database_url: str) -> None:
+        one, other = lease_on(database_url, "one"), lease_on(database_url, "one")
         await one.acquire()
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(other.acquire(), 2 * STALE_S)
@@ -128,28 +88,28 @@ class TestALease:
         await asyncio.wait_for(other.acquire(), 2)
         await other.release()
 
-    async def test_of_another_name_is_another_lease(self, postgres: EmbeddedPostgres) -> None:
-        one, other = lease_on(postgres, "one"), lease_on(postgres, "other")
+    async def test_of_another_name_is_another_lease(self, database_url: str) -> None:
+        one, other = lease_on(database_url, "one"), lease_on(database_url, "other")
         await one.acquire()
         await asyncio.wait_for(other.acquire(), 2)
         await one.release()
         await other.release()
 
     async def test_passes_on_when_the_holder_is_killed(
-        self, postgres: EmbeddedPostgres, run: Callable[..., subprocess.Popen[str]]
+        self, database_url: str, run: Callable[..., subprocess.Popen[str]]
     ) -> None:
-        holder = run(HOLDER, postgres.url, "killed")
+        holder = run(HOLDER, database_url, "killed")
         holder.kill()
-        lease = lease_on(postgres, "killed")
+        lease = lease_on(database_url, "killed")
         await asyncio.wait_for(lease.acquire(), 2)
         await lease.release()
 
     async def test_passes_on_when_the_holder_is_stopped(
-        self, postgres: EmbeddedPostgres, run: Callable[..., subprocess.Popen[str]]
+        self, database_url: str, run: Callable[..., subprocess.Popen[str]]
     ) -> None:
-        holder = run(HOLDER, postgres.url, "stopped")
+        holder = run(HOLDER, database_url, "stopped")
         holder.send_signal(signal.SIGSTOP)
-        lease = lease_on(postgres, "stopped")
+        lease = lease_on(database_url, "stopped")
         await asyncio.wait_for(lease.acquire(), STALE_S + 4 * POLL_S + 1)
         holder.send_signal(signal.SIGCONT)
         assert await asyncio.to_thread(holder.wait, 5) == 0
@@ -157,7 +117,7 @@ class TestALease:
         await lease.release()
 
     async def test_is_lost_with_postgres_and_found_again(self, postgres: EmbeddedPostgres) -> None:
-        lease = lease_on(postgres, "restart")
+        lease = lease_on(postgres.url, "restart")
         await lease.acquire()
         postgres.kill()
         await asyncio.wait_for(lease.lost.wait(), 2)
@@ -167,6 +127,9 @@ class TestALease:
         acquiring = asyncio.create_task(lease.acquire())
         await asyncio.sleep(3 * POLL_S)
         assert not lease.waiting_well
+        async with asyncio.timeout(5):
+            while postgres.alive:
+                await asyncio.sleep(0.01)
         await postgres.start()
         await asyncio.wait_for(acquiring, 4)
         await lease.release()
@@ -176,18 +139,18 @@ class TestAStandbyRelay:
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
     async def test_takes_over(
         self,
-        postgres: EmbeddedPostgres,
-        nats: EmbeddedNats,
+        database_url: str,
+        nats_url: str,
         run: Callable[..., subprocess.Popen[str]],
         number: signal.Signals,
     ) -> None:
-        url, settings = await new_database(postgres), Settings()
-        active = run(RELAY, url, nats.url)
-        store = await PostgresEventStore.open(url, settings)
-        stream = await NatsEventStream.connect(nats.url, settings)
+        settings = Settings()
+        active = run(RELAY, database_url, nats_url)
+        store = await PostgresEventStore.open(database_url, settings)
+        stream = await NatsEventStream.connect(nats_url, settings)
         await append(store, 500, 50)
         await becomes_equal(store, stream)
-        lease = PostgresLease(url, "relay/0", poll_s=POLL_S, stale_s=STALE_S)
+        lease = lease_on(database_url, "relay/0")
         standby = asyncio.create_task(Relay(store, stream, settings, lease, CollectorRegistry()).run())
         await append(store, 500, 50)
         active.send_signal(number)
@@ -203,18 +166,18 @@ class TestAStandbyRelay:
 
     @pytest.mark.parametrize("point", ["relay.after_read:4", "relay.mid_batch:3", "relay.after_publish:3"])
     async def test_takes_over_from_one_that_died_at(
-        self, postgres: EmbeddedPostgres, nats: EmbeddedNats, run: Callable[..., subprocess.Popen[str]], point: str
+        self, database_url: str, nats_url: str, run: Callable[..., subprocess.Popen[str]], point: str
     ) -> None:
-        url, settings = await new_database(postgres), Settings()
-        active = run(RELAY, url, nats.url, FOLDWORK_CRASH_POINT=point)
-        store = await PostgresEventStore.open(url, settings)
-        stream = await NatsEventStream.connect(nats.url, settings)
+        settings = Settings()
+        active = run(RELAY, database_url, nats_url, FOLDWORK_CRASH_POINT=point)
+        store = await PostgresEventStore.open(database_url, settings)
+        stream = await NatsEventStream.connect(nats_url, settings)
         async with asyncio.timeout(8):
             while active.poll() is None:
                 await append(store, 50, 50)
                 await asyncio.sleep(0.02)
         assert active.returncode == -signal.SIGKILL
-        lease = PostgresLease(url, "relay/0", poll_s=POLL_S, stale_s=STALE_S)
+        lease = lease_on(database_url, "relay/0")
         standby = asyncio.create_task(Relay(store, stream, settings, lease, CollectorRegistry()).run())
         await becomes_equal(store, stream)
         standby.cancel()

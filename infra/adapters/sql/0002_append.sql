@@ -2,6 +2,8 @@
 -- s_*: each stream once, with the version it must have now and how many events it gains (0 = checked only).
 -- c_*: each command id, with the answer it shall give when it is asked again; c_offset counts from the head.
 -- e_*: the events in log order.
+-- Plans are cached while the tables are still empty: the calling session turns off sequential scans, hash and merge joins, or they
+-- would scan the tables for ever.
 
 CREATE FUNCTION append(
     p_shard integer,
@@ -10,37 +12,35 @@ CREATE FUNCTION append(
     e_id uuid[], e_tenant text[], e_stream text[], e_version bigint[], e_type text[], e_schema bigint[],
     e_at timestamptz[], e_metadata json[], e_data json[]
 ) RETURNS TABLE (outcome text, tenant text, subject text, number bigint)
-LANGUAGE plpgsql
--- Plans are cached while the tables are still empty: without these they would scan the tables for ever.
-SET enable_seqscan = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     v_head bigint;
     v_clean boolean := true;
 BEGIN
     SELECT h.position INTO STRICT v_head FROM log_head h WHERE h.shard = p_shard FOR UPDATE;
 
-    FOR outcome, tenant, subject, number IN
+    IF EXISTS (
+        SELECT FROM unnest(s_tenant, s_stream, s_expected) AS w (t, s, expected)
+        LEFT JOIN stream o ON o.tenant_id = w.t AND o.stream_id = w.s
+        WHERE COALESCE(o.version, 0) <> w.expected
+    ) THEN
+        RETURN QUERY
         SELECT 'conflict', w.t, w.s, COALESCE(o.version, 0)
         FROM unnest(s_tenant, s_stream, s_expected) AS w (t, s, expected)
         LEFT JOIN stream o ON o.tenant_id = w.t AND o.stream_id = w.s
-        WHERE COALESCE(o.version, 0) <> w.expected
-    LOOP
+        WHERE COALESCE(o.version, 0) <> w.expected;
         v_clean := false;
-        RETURN NEXT;
-    END LOOP;
+    END IF;
 
-    IF cardinality(c_id) > 0 THEN
-        FOR outcome, tenant, subject, number IN
-            SELECT 'duplicate', k.tenant_id, k.command_id, 0
-            FROM unnest(c_tenant, c_id) AS w (t, i)
-            JOIN command k ON k.tenant_id = w.t AND k.command_id = w.i
-        LOOP
-            v_clean := false;
-            RETURN NEXT;
-        END LOOP;
+    IF cardinality(c_id) > 0 AND EXISTS (
+        SELECT FROM unnest(c_tenant, c_id) AS w (t, i)
+        JOIN command k ON k.tenant_id = w.t AND k.command_id = w.i
+    ) THEN
+        RETURN QUERY
+        SELECT 'duplicate', k.tenant_id, k.command_id, 0::bigint
+        FROM unnest(c_tenant, c_id) AS w (t, i)
+        JOIN command k ON k.tenant_id = w.t AND k.command_id = w.i;
+        v_clean := false;
     END IF;
 
     IF NOT v_clean THEN

@@ -1,11 +1,21 @@
 """Fixtures for the demo: the recorded input, a small scenario, and what a faultless system would answer to it."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from read_side.demo.evidence import AgentSeen, Evidence, JobSeen, NodeSeen, ProjectionSeen, StepSeen, TaskSeen
+from read_side.demo.evidence import (
+    AgentSeen,
+    Evidence,
+    JobSeen,
+    NodeSeen,
+    ProjectionSeen,
+    StepSeen,
+    SummarySeen,
+    TaskSeen,
+)
 from read_side.demo.invented import invented_scenario
 from read_side.demo.log_audit import LogAudit
 from read_side.demo.queries import WireEvent
@@ -31,7 +41,7 @@ class FaultlessSystem:
 
     def __init__(self) -> None:
         self.log = LogAudit()
-        self.evidence = Evidence(self.log, [], [], {}, [], [], [])
+        self.evidence = Evidence(self.log, [], [], {}, [], [], {}, [])
 
     def happen(self, stream: str, event_type: str, data: JsonObject | None = None) -> int:
         version = self.log.versions.get(stream, 0) + 1
@@ -53,11 +63,19 @@ class FaultlessSystem:
                 "gpu_count": shape.gpu_count,
             }
             self.happen(f"node-{node.id}", "node.registered", capacity)
-            seen = NodeSeen(node_id=node.id, over_capacity=False, reservations={}, version=1)
+            seen = NodeSeen(node_id=node.id, status="online", over_capacity=False, reservations={}, version=1)
             self.evidence.nodes.append(seen)
         for run in scenario.runs:
             self._play_run(run)
         self._play_jobs(scenario)
+        summarised: dict[str, Sequence[TaskSeen | NodeSeen | JobSeen]] = {
+            "tasks": self.evidence.tasks,
+            "nodes": self.evidence.nodes,
+            "jobs": self.evidence.jobs,
+        }
+        for name, rows in summarised.items():
+            by_status = Counter(row.status for row in rows)
+            self.evidence.summaries[name] = SummarySeen(total=len(rows), by_status=by_status)
         self.evidence.projections.append(ProjectionSeen(name="job_board", position=self.log.head, dead_letters=0))
         return self.evidence
 

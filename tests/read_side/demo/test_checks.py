@@ -74,6 +74,11 @@ class TestAFault:
         seen.log.see(later)
         assert "positions of the log, from 1 without a gap" in differing(scenario, seen)
 
+    def test_shows_when_a_summary_differs_from_the_rows(self, scenario: Scenario, faultless: Answers) -> None:
+        seen = faultless(scenario)
+        seen.summaries["jobs"].by_status["completed"] -= 1
+        assert differing(scenario, seen) == {"summary of jobs"}
+
     def test_shows_when_an_event_is_parked(self, scenario: Scenario, faultless: Answers) -> None:
         seen = faultless(scenario)
         seen.projections.append(ProjectionSeen(name="task_board", position=seen.log.head, dead_letters=1))

@@ -14,7 +14,7 @@ from read_side.demo.progress import Bars
 from read_side.demo.queries import QueryClient
 from read_side.demo.scenario import JsonObject
 
-SWIFT = Pace(0.0, 0.0, 0.0, 0.0, 1.0)
+SWIFT = Pace(0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
 class Apis:

@@ -61,6 +61,10 @@ class TestTheCompressedClock:
         assert list(moments([], 10.0)) == []
 
     def test_bounds_the_time_of_an_attempt(self) -> None:
-        pace = Pace(1.0, 0.03, 0.0, 0.0, 1.0)
+        pace = Pace(1.0, 1.0, 0.03, 0.0, 0.0, 1.0)
         assert pace.attempt_s(1_000) < 0.001
         assert pace.attempt_s(10**12) == 0.03
+
+    def test_takes_less_time_for_few_pods(self) -> None:
+        pace = Pace(15.0, 400.0, 0.03, 0.0, 0.0, 1.0)
+        assert (pace.span_s(400), pace.span_s(80_000)) == (1.0, 15.0)
