@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     visibility_poll_s: float = 0.02
     query_connections_max: int = 8
     query_retry_s_max: float = 10.0
-    live_buffer_events_max: int = 20_000
+    live_buffer_events_max: int = 10_000
     live_clients_max: int = 500
 
     # the command bus and the event store
@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     append_bytes_max: int = 8_388_608
     append_queue_max: int = 20_000
     conflict_retries_max: int = 8
-    cached_streams_max: int = 50_000
+    cached_streams_max: int = 20_000
     load_streams_max: int = 500
     event_bytes_max: int = 1_048_576
     store_retry_s_max: float = 10.0
@@ -66,7 +66,7 @@ class Settings(BaseSettings):
     catch_up_stretch_events_max: int = 50_000
     consumer_control_poll_s: float = 0.5
     consumer_lease_poll_s: float = 1.0
-    projector_rows_max: int = 20_000
+    projector_rows_max: int = 5_000
     saga_snapshot_events: int = 20_000
     saga_commands_in_flight_max: int = 500
     timer_poll_s: float = 0.2

@@ -10,7 +10,7 @@ import orjson
 from infra.adapters.web import Route
 from infra.adapters.web_docs import Operation, Schema, problems, reference
 from infra.adapters.web_origin import tenant_of
-from infra.adapters.web_parameters import ID_PATTERN, TEXT_PATTERN, Parameter, QueryReader
+from infra.adapters.web_parameters import ID_PATTERN, POSITION_MAX, TEXT_PATTERN, Parameter, QueryReader
 from infra.adapters.web_request import Answer, Request
 from infra.errors import NotFound
 from infra.patterns.projection import Projection, Row
@@ -58,7 +58,9 @@ class Listing(Generic[R]):
         row = reference(self.projection.row.__name__)
         parameters = (*pages.reader.parameters, *QUERY_PARAMETERS)
         if self.below:
-            replies = found(f"A page of the {self.noun}'s {self.below}.", page_schema(row)) | problems(400, 404, 409, 422, 500, 503, 504)
+            replies = found(f"A page of the {self.noun}'s {self.below}.", page_schema(row)) | problems(
+                400, 404, 409, 422, 500, 503, 504
+            )
             operation = Operation(
                 f"list_{self.noun}_{self.below}",
                 self.name,
@@ -68,7 +70,9 @@ class Listing(Generic[R]):
             )
             return [Route("GET", self.path, pages.list_of_one, operation)]
         replies = found(f"A page of {self.name}.", page_schema(row)) | problems(400, 404, 409, 422, 500, 503, 504)
-        listing = Operation(f"list_{self.name}", self.name, f"The {self.name} of a tenant, page by page", replies, parameters)
+        listing = Operation(
+            f"list_{self.name}", self.name, f"The {self.name} of a tenant, page by page", replies, parameters
+        )
         replies = found(f"The {self.noun}.", row) | problems(400, 404, 409, 422, 500, 503, 504)
         single = Operation(
             f"get_{self.noun}", self.name, f"One {self.noun}", replies, (self.id_parameter, *QUERY_PARAMETERS)
@@ -109,7 +113,9 @@ class _Pages(Generic[R]):
             raise self._listing.unknown(f"There is no {self._listing.noun} {entity_id}.")
         return answer(_dump(row), seen)
 
-    async def _page(self, request: Request, equals: Mapping[str, str | int | bool], *, or_unknown: bool = False) -> Answer:
+    async def _page(
+        self, request: Request, equals: Mapping[str, str | int | bool], *, or_unknown: bool = False
+    ) -> Answer:
         tenant_id, listing = tenant_of(request), self._listing
         given = self.reader.read(request.query)
         limit = given.pop("limit", self._queries.settings.page_size_default)
@@ -118,9 +124,7 @@ class _Pages(Generic[R]):
         name = listing.path
         after = None if cursor is None else read_cursor(cursor, name, tenant_id, filters, self._kinds)
         seen = await self._queries.seen([listing.projection.name], request)
-        rows = await self._queries.models.page(
-            listing.projection, tenant_id, filters, listing.order, after, limit + 1
-        )
+        rows = await self._queries.models.page(listing.projection, tenant_id, filters, listing.order, after, limit + 1)
         if not rows and after is None and or_unknown:
             raise listing.unknown
         following = None
@@ -146,7 +150,7 @@ def filter_parameter(name: str, annotation: Any) -> Parameter:
     elif plain is bool:
         schema = {"type": "boolean"}
     elif plain is int:
-        schema = {"type": "integer", "minimum": 0}
+        schema = {"type": "integer", "minimum": 0, "maximum": POSITION_MAX}
     else:
         schema = {"type": "string", "pattern": TEXT_PATTERN, "maxLength": FILTER_CHARACTERS_MAX}
     return Parameter(name, "query", schema, f"Only those whose `{name}` is this.")

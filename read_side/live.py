@@ -85,7 +85,9 @@ def tell(record: Record, shard: int) -> Told:
     """The event as listeners get it, on one line."""
     document = encode(record, shard)
     if b"\n" in document or b"\r" in document:
-        document = document.replace(b"\r", b" ").replace(b"\n", b" ")  # blanks between tokens: in strings they are escaped
+        document = document.replace(b"\r", b" ").replace(
+            b"\n", b" "
+        )  # blanks between tokens: in strings they are escaped
     return Told(record.position, record.type, document)
 
 
@@ -186,7 +188,7 @@ class Live:
 
     async def _next(self, position: int, wanted: Wanted) -> Batch:
         """From Postgres what is older than what is kept, else from what is kept; waits a while if there is nothing newer."""
-        if position + 1 < self._first or not self._begun.is_set():
+        if position + 1 < self._first:
             return await self._from_log(position, wanted)
         if position >= self._position:
             await _event_within(self._grown, KEEP_ALIVE_S)
@@ -197,7 +199,9 @@ class Live:
         return batch
 
     async def _from_log(self, position: int, wanted: Wanted) -> Batch:
-        until = min(position + SCAN_POSITIONS_MAX, max(self._first - 1, position + 1))
+        until = self._first - 1
+        if wanted.stream_id is None:
+            until = min(until, position + SCAN_POSITIONS_MAX)
         records = await self._store.read(
             position,
             READ_EVENTS_MAX,

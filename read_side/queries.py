@@ -13,7 +13,9 @@ from infra.errors import Rejection
 from infra.settings import Settings
 
 MIN_POSITION = position(
-    "Foldwork-Min-Position", "header", "Answer once the read model has seen this position, for example that of a command's answer."
+    "Foldwork-Min-Position",
+    "header",
+    "Answer once the read model has seen this position, for example that of a command's answer.",
 )
 QUERY_PARAMETERS = (TENANT, MIN_POSITION)
 POSITION: Schema = {"type": "integer", "minimum": 0, "maximum": POSITION_MAX}
@@ -34,7 +36,12 @@ class Queries:
     @property
     def limit(self) -> Parameter:
         settings = self.settings
-        bounds = {"type": "integer", "minimum": 1, "maximum": settings.page_size_max, "default": settings.page_size_default}
+        bounds = {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": settings.page_size_max,
+            "default": settings.page_size_default,
+        }
         return Parameter("limit", "query", bounds, "How many to give at most.")
 
     async def seen(self, models: Sequence[str], request: Request) -> int:
@@ -43,21 +50,19 @@ class Queries:
         Raises PositionNotReached, NotYetVisible when they do not get there in time, and InvalidFields.
         """
         wanted = min_position_of(request)
-        positions = [await self.models.position(model) for model in models]
-        if wanted > min(positions):
+        reached = min([await self.models.position(model) for model in models], default=0)
+        if models and wanted > reached:
             if wanted > (head := await self.log.head()):
                 raise PositionNotReached(f"The log is at position {head}, not at {wanted} yet.", position=head)
             for model in models:
                 await self.models.wait_for(model, wanted, self.settings.wait_for_position_s_max)
-        return max(wanted, min(positions))
+        return max(wanted, reached) if models else reached
 
 
 def min_position_of(request: Request) -> int:
     """The position that the request wants seen, 0 if any will do. Raises InvalidFields."""
     text = request.header(b"foldwork-min-position")
-    value = 0 if text is None else MIN_POSITION.read(text)
-    assert isinstance(value, int)
-    return value
+    return 0 if text is None else int(MIN_POSITION.read(text))
 
 
 def answer(body: bytes, seen: int) -> Answer:

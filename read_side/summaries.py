@@ -5,7 +5,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from events.node import GPU_MILLI_WHOLE
 from infra.adapters.web import Route
 from infra.adapters.web_docs import Operation, problems, reference
 from infra.adapters.web_origin import tenant_of

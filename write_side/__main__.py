@@ -1,4 +1,4 @@
-"""The process that decides: the command API: `python -m write_side`."""
+"""The process that decides: `python -m write_side` serves the command API."""
 
 from events.catalog import CATALOG as EVENTS
 from infra.adapters.web_server import serve
@@ -17,8 +17,9 @@ async def main() -> None:
         bus = CommandBus(parts.store, CATALOG, EVENTS, settings)
         liveness = Liveness(parts.database_url, settings)
         application = create_application(bus, CATALOG, liveness, parts.store.head, parts.registry, settings)
-        serving = serve(application, settings.host, settings.command_port)
-        await run_together(serving, liveness.run(), died=parts.store.died)
+        await run_together(
+            serve(application, settings.host, settings.command_port), liveness.run(), died=parts.store.died
+        )
 
 
 if __name__ == "__main__":

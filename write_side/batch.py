@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from infra.adapters.problem import BodyTooLarge, InvalidFields, Malformed
+from infra.adapters.problem import InvalidFields, Malformed
 from infra.adapters.web_origin import read_command_id
 from infra.adapters.web_request import Request
 from infra.errors import Invalid, Rejection
@@ -22,7 +22,7 @@ class UnknownCommand(Invalid):
     """There is no such command."""
 
 
-class TooManyCommands(BodyTooLarge):
+class TooManyCommands(Invalid):
     """There are more commands than one request may hold."""
 
 

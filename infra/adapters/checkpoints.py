@@ -25,9 +25,17 @@ ON CONFLICT (consumer, shard, position)
 DO UPDATE SET cause = EXCLUDED.cause, attempts = dead_letter.attempts + 1, wanted = 'park'
 """
 _BLOCKED = "SELECT DISTINCT tenant_id, stream_id FROM dead_letter WHERE consumer = %s AND shard = %s"
+# Where anything of a stream is wanted, all that is parked of it comes up, in order: nothing may overtake what stays behind.
 _WANTED = """
-SELECT position, tenant_id, stream_id, wanted FROM dead_letter
-WHERE consumer = %s AND shard = %s AND wanted <> 'park' ORDER BY position
+SELECT position, tenant_id, stream_id, CASE wanted WHEN 'park' THEN 'retry' ELSE wanted END FROM dead_letter d
+WHERE consumer = %s AND shard = %s AND EXISTS (
+    SELECT 1 FROM dead_letter w WHERE w.wanted <> 'park'
+    AND (w.consumer, w.shard, w.tenant_id, w.stream_id) = (d.consumer, d.shard, d.tenant_id, d.stream_id)
+) ORDER BY position
+"""
+_KEEP_PARKED = """
+UPDATE dead_letter SET wanted = 'park'
+WHERE consumer = %s AND shard = %s AND tenant_id = %s AND stream_id = %s AND wanted <> 'park'
 """
 _FORGET = "DELETE FROM dead_letter WHERE consumer = %s AND shard = %s AND position = ANY (%s)"
 _LIST = "SELECT consumer, shard, kind, position, paused, rebuild FROM checkpoint ORDER BY kind, consumer"
@@ -113,8 +121,12 @@ class Checkpoints:
         return set(await (await connection.execute(_BLOCKED, (self.consumer, self.shard))).fetchall())
 
     async def wanted(self, connection: Connection) -> list[tuple[int, str, str, str]]:
-        """Parked events that an operator wants retried or discarded: position, tenant, stream, what."""
+        """What to retry or discard, as operators want it: position, tenant, stream, what."""
         return await (await connection.execute(_WANTED, (self.consumer, self.shard))).fetchall()
+
+    async def keep_parked(self, connection: Connection, tenant_id: str, stream_id: str) -> None:
+        """Nothing is wanted of what is parked of a stream any more."""
+        await connection.execute(_KEEP_PARKED, (self.consumer, self.shard, tenant_id, stream_id))
 
     async def forget(self, connection: Connection, positions: Sequence[int]) -> None:
         await connection.execute(_FORGET, (self.consumer, self.shard, list(positions)))

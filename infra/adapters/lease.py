@@ -8,11 +8,13 @@ import asyncio
 import contextlib
 import hashlib
 import random
+from collections.abc import Coroutine
 from typing import Any, Protocol
 
 import psycopg
 import structlog
 
+from infra.cancellation import cancellable, end
 from infra.errors import Fault
 
 log = structlog.get_logger()
@@ -56,6 +58,20 @@ class Lease(Protocol):
         ...
 
 
+async def while_held(lease: Lease, work: Coroutine[Any, Any, None]) -> None:
+    """Work as long as an acquired lease is ours; raises what the work raises, and LeaseLost when the lease is gone."""
+    working, lost = asyncio.ensure_future(work), asyncio.ensure_future(lease.lost.wait())
+    try:
+        await asyncio.wait((working, lost), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise LeaseLost
+        working.result()
+    finally:
+        for task in (working, lost):
+            task.cancel()
+        await asyncio.gather(working, lost, return_exceptions=True)
+
+
 class PostgresLease:
     """Needs a connection of its own to Postgres itself, not through a pooler that shares sessions."""
 
@@ -77,7 +93,7 @@ class PostgresLease:
         return self.lost.is_set() and asyncio.get_running_loop().time() < self._polled_at + 3 * self._poll_s
 
     async def acquire(self) -> None:
-        while not await self._try():
+        while not await cancellable(self._try()):
             await asyncio.sleep(self._poll_s * random.uniform(0.8, 1.2))
         self.lost.clear()
         self._heartbeat = asyncio.create_task(self._keep(), name="lease")
@@ -122,8 +138,7 @@ class PostgresLease:
         """The lock ends with its connection."""
         self.lost.set()
         if self._heartbeat is not None:
-            self._heartbeat.cancel()
-            await asyncio.gather(self._heartbeat, return_exceptions=True)
+            await end(self._heartbeat)
         await self._disconnect()
 
     async def _disconnect(self) -> None:

@@ -84,7 +84,7 @@ def unexpected(instance: str | None = None) -> dict[str, Any]:
         "type": TYPE_ROOT + "internal-error",
         "title": "Something went wrong inside Foldwork.",
         "status": int(HTTPStatus.INTERNAL_SERVER_ERROR),
-        "detail": "The outcome is not known; repeat with the same command id.",
+        "detail": "The cause is in the log of the process. A command can safely be repeated with the same command id.",
     }
     if instance is not None:
         document["instance"] = instance

@@ -130,7 +130,13 @@ class Application:
         if isinstance(answer, Stream):
             self._metrics.answered(template, scope["method"], 200, perf_counter() - started)
             headers = [(b"content-type", answer.content_type), *answer.headers]
-            await serve_stream(answer.parts, headers, scope["method"] == "HEAD", receive, send, self.stopping)
+            if scope["method"] == "HEAD":
+                await answer.parts.aclose()
+                answer_head = {"type": "http.response.start", "status": 200, "headers": headers}
+                await send(answer_head)
+                await send({"type": "http.response.body", "body": b""})
+            else:
+                await serve_stream(answer.first, answer.parts, headers, receive, send, self.stopping)
             return
         headers = [
             (b"content-type", answer.content_type),

@@ -17,8 +17,8 @@ from infra.adapters.web_parameters import Parameter
 
 Schema = Mapping[str, Any]
 
-WITHOUT_NUL = r"^[^\u0000]*$"
-NOT_BLANK = r"^[^\u0000]*[^\u0000\s][^\u0000]*$"
+# Not a pattern of its own: generators of data join a pattern with maxLength, which gets too large for some of them.
+_WITHOUT_NUL: Schema = {"not": {"pattern": r"\u0000"}}
 PROBLEM_JSON = "application/problem+json"
 _SCHEMAS = "#/components/schemas/"
 _TITLES = {
@@ -152,18 +152,22 @@ class _Exact(GenerateJsonSchema):
     def str_schema(self, schema: core_schema.StringSchema) -> JsonSchemaValue:
         found = super().str_schema(schema)
         if self.mode == "validation" and "pattern" not in found:
-            blank = not (schema.get("strip_whitespace") and schema.get("min_length"))
-            found["pattern"] = WITHOUT_NUL if blank else NOT_BLANK
+            found.update(_WITHOUT_NUL)
+            if schema.get("strip_whitespace") and schema.get("min_length"):
+                found["pattern"] = r"\S"
         return found
 
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
         found = super().dict_schema(schema)
-        if "patternProperties" in found:
-            found["additionalProperties"] = False
+        keys = self.generate_inner(schema.get("keys_schema", core_schema.str_schema()))
+        if self.mode == "validation":
+            keys.pop("type", None)
+            values = next(iter(found.pop("patternProperties", {}).values()), found.get("additionalProperties", True))
+            found |= {"propertyNames": keys, "additionalProperties": values}
         return found
 
 
-_TEXT = {"type": "string", "pattern": WITHOUT_NUL}
+_TEXT = {"type": "string", **_WITHOUT_NUL}
 _JSON_VALUE: Schema = {
     "description": "Any JSON value without NUL characters, nested up to 32 levels.",
     "anyOf": [
@@ -172,7 +176,7 @@ _JSON_VALUE: Schema = {
         {"type": "number"},
         _TEXT,
         {"type": "array", "items": reference("JsonValue")},
-        {"type": "object", "propertyNames": _TEXT, "additionalProperties": reference("JsonValue")},
+        {"type": "object", "propertyNames": _WITHOUT_NUL, "additionalProperties": reference("JsonValue")},
     ],
 }
 _PROBLEM: Schema = {

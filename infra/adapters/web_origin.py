@@ -4,7 +4,7 @@ import re
 
 from events.envelope import Origin
 from infra.adapters.problem import InvalidFields
-from infra.adapters.web_parameters import POSITION_MAX, PRINTABLE_PATTERN, TENANT, Parameter
+from infra.adapters.web_parameters import PRINTABLE_PATTERN, TENANT, Parameter, position
 from infra.adapters.web_request import Request
 from infra.ids import new_id
 
@@ -16,11 +16,8 @@ IDEMPOTENCY_KEY = Parameter(
     {"type": "string", "pattern": PRINTABLE_PATTERN},
     "The command's id: the same id gives the same answer once. Without it each request is a new command.",
 )
-EXPECTED_VERSION = Parameter(
-    "Foldwork-Expected-Version",
-    "header",
-    {"type": "integer", "minimum": 0, "maximum": POSITION_MAX},
-    "The version at which the stream must stand; 409 if it does not.",
+EXPECTED_VERSION = position(
+    "Foldwork-Expected-Version", "header", "The version at which the stream must stand; 409 if it does not."
 )
 ACTOR = Parameter(
     "Foldwork-Actor",
@@ -95,11 +92,7 @@ def command_id_of(request: Request) -> str | None:
 def expected_version_of(request: Request) -> int | None:
     """The version that the sender counts on, None if any will do. Raises InvalidFields."""
     version = request.headers.get(b"foldwork-expected-version")
-    if version is None:
-        return None
-    number = EXPECTED_VERSION.read(version.decode("latin-1"))
-    assert isinstance(number, int)
-    return number
+    return None if version is None else int(_text(EXPECTED_VERSION, version))
 
 
 def read_command_id(value: object) -> str:

@@ -90,8 +90,9 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """An answer without an end: its parts as they come, for as long as the client listens."""
+    """An answer without an end: `first`, then `parts` as they come, for as long as the client listens."""
 
+    first: bytes
     parts: AsyncGenerator[bytes, None]
     content_type: bytes
     headers: Sequence[Header] = ()

@@ -22,23 +22,21 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 async def serve_stream(
+    first: bytes,
     parts: AsyncGenerator[bytes, None],
     headers: Sequence[tuple[bytes, bytes]],
-    only_headers: bool,
     receive: Receive,
     send: Send,
     stopping: asyncio.Event,
 ) -> None:
-    """Send the parts of an HTTP answer; `only_headers` for HEAD."""
+    """Send the parts of an HTTP answer."""
 
     async def send_part(part: bytes) -> None:
         await send({"type": "http.response.body", "body": part, "more_body": True})
 
     await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
-    if only_headers:
-        await parts.aclose()
-    else:
-        await _pump(parts, send_part, _until(receive, "http.disconnect"), stopping)
+    await send_part(first)
+    await _pump(parts, send_part, _until(receive, "http.disconnect"), stopping)
     await send({"type": "http.response.body", "body": b""})
 
 

@@ -1,6 +1,6 @@
 """The consumer: one ordered reader of the log whose effect and checkpoint are committed together.
 
-Guarantee: each event takes effect once and in order; two runners of one consumer cannot both make progress (advisory lock, and the
+Guarantee: each event takes effect once and in order; two runners of one consumer cannot both make progress (a lease, and the
 checkpoint is moved by compare-and-set). An event that cannot be handled is parked with its cause, and what follows in its
 stream after it; everything else goes on.
 """
@@ -15,6 +15,7 @@ import structlog
 
 from infra.adapters.checkpoints import Checkpoint, CheckpointMoved, Checkpoints
 from infra.adapters.event_store import EventStore, Record
+from infra.adapters.lease import PostgresLease, while_held
 from infra.engines.feed import Feed, read_ahead
 from infra.errors import Fault
 from infra.faults import crash_point
@@ -23,8 +24,14 @@ from infra.settings import Settings
 log = structlog.get_logger()
 
 Connection = psycopg.AsyncConnection[Any]
-_LEASE = "SELECT pg_try_advisory_lock(%s, %s)"
-_LEASE_SPACE = 0x0F01_D002
+PAUSE_S_MIN, PAUSE_S_MAX = 0.05, 1.0
+_LOCK = "SELECT pg_try_advisory_lock(%s, %s)"
+_LOCK_SPACE = 0x0F01_D002
+_END_OTHER = """
+SELECT pg_terminate_backend(pid) FROM pg_locks
+WHERE locktype = 'advisory' AND granted AND classid = %s AND objid = %s AND objsubid = 2
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError, OSError)
 
 
@@ -49,7 +56,10 @@ class Handler(Protocol):
         ...
 
     async def apply(self, connection: Connection, records: Sequence[Record]) -> None:
-        """Take events into effect, in the transaction that is open. Raises Poison for an event that cannot be handled."""
+        """Take events into effect, in the transaction that is open. Raises Poison for an event that cannot be handled.
+
+        One that was parked comes alone, after later ones; none comes when one was discarded.
+        """
         ...
 
     async def rebuild(self, connection: Connection, position: int) -> int:
@@ -81,32 +91,40 @@ class Consumer:
         self._stored = 0
         self.active = False
         self.rebuilding = False
+        self._pause_s = PAUSE_S_MIN
 
     async def run(self) -> None:
-        """Consume for ever; a lost connection, a late runner or a breakdown of the store begins again after a pause."""
-        pause_s = 0.05
+        """Consume whenever the lease is ours, for ever; whatever is lost or breaks down, begin again after a pause."""
+        name, poll_s = f"consumer/{self._handler.name}/{self._store.shard}", self._settings.consumer_lease_poll_s
+        lease = PostgresLease(self._url, name, poll_s=poll_s)
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
-                    await self._hold_lease(connection)
-                    self.active = True
-                    pause_s = 0.05
-                    await self._consume(connection)
+                await lease.acquire()
+                await while_held(lease, self._run_leased())
             except (*_LOST, Fault) as broken:
                 log.warning("consumer begins again", consumer=self._handler.name, cause=type(broken).__name__)
             finally:
                 self.active = False
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, 1.0)
+                await lease.release()
+            await asyncio.sleep(self._pause_s)
+            self._pause_s = min(self._pause_s * 2, PAUSE_S_MAX)
 
-    async def _hold_lease(self, connection: Connection) -> None:
-        """Wait until no other process runs this consumer. The lock ends with the connection, and so with the process."""
+    async def _run_leased(self) -> None:
+        async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
+            await self._shut_out_others(connection)
+            self.active = True
+            self._pause_s = PAUSE_S_MIN
+            await self._consume(connection)
+
+    async def _shut_out_others(self, connection: Connection) -> None:
+        """A runner that was stopped, and so lost the lease, may hold row locks: end its session before ours needs them."""
         key = zlib.crc32(f"{self._handler.name}/{self._store.shard}".encode()) & 0x7FFF_FFFF
         while True:
-            row = await (await connection.execute(_LEASE, (_LEASE_SPACE, key))).fetchone()
+            row = await (await connection.execute(_LOCK, (_LOCK_SPACE, key))).fetchone()
             if row is not None and row[0]:
                 return
-            await asyncio.sleep(self._settings.consumer_lease_poll_s)
+            await connection.execute(_END_OTHER, (_LOCK_SPACE, key))
+            await asyncio.sleep(PAUSE_S_MIN)
 
     async def _consume(self, connection: Connection) -> None:
         # What a consumer writes can be had again from the log, together with its checkpoint: it need not wait for the disk.
@@ -168,10 +186,12 @@ class Consumer:
         log.info("rebuild begins", consumer=self._handler.name)
         self.rebuilding = True
         async with connection.transaction():
+            if self._handler.kind == "projection":
+                # It takes what is parked again, with all the rest; a saga goes on from where it is.
+                letters = "DELETE FROM dead_letter WHERE consumer = %s AND shard = %s"
+                await connection.execute(letters, (self._handler.name, self._store.shard))
             position = await self._handler.rebuild(connection, self.position)
             await self._checkpoints.restart(connection, self._stored, position)
-            letters = "DELETE FROM dead_letter WHERE consumer = %s AND shard = %s"
-            await connection.execute(letters, (self._handler.name, self._store.shard))
         self.position = self._stored = position
         self.rebuilding = False
         await self._begin(connection)
@@ -227,6 +247,8 @@ class Consumer:
                 raise CheckpointMoved
             crash_point("consumer.before_commit")
         crash_point("consumer.after_commit")
+        if self._handler.kind == "saga":
+            crash_point("saga.after_checkpoint")
         self.position = self._stored = until
 
     async def _one_by_one(self, connection: Connection, records: Sequence[Record], until: int) -> None:
@@ -237,10 +259,9 @@ class Consumer:
             except (Poison, psycopg.Error) as refused:
                 if isinstance(refused, psycopg.OperationalError):
                     raise
-                cause = f"{type(refused.__cause__ or refused).__name__}: {refused.__cause__ or refused}"
                 log.warning("event parked", consumer=self._handler.name, position=record.position, type=record.type)
                 await self._handler.begin(connection, self.position)
-                await self._commit(connection, [record], record.position, cause)
+                await self._commit(connection, [record], record.position, cause_of(refused))
                 self._blocked.add((record.tenant_id, record.stream_id))
         if until > self.position:
             await self._commit(connection, [], until)
@@ -251,14 +272,25 @@ class Consumer:
         for position, tenant_id, stream_id, what in wanted:
             if (tenant_id, stream_id) in failed:
                 continue
-            records = await self._store.read(position - 1, 1)
+            records = await self._store.read(position - 1, 1, until=position)
             try:
                 async with connection.transaction():
-                    if what == "retry":
-                        await self._handler.apply(connection, records)
+                    moved = await self._checkpoints.move(connection, self._stored, self._stored)
+                    if await moved.fetchone() is None:
+                        raise CheckpointMoved
+                    await self._handler.apply(connection, records if what == "retry" else [])
                     await self._checkpoints.forget(connection, [position])
-            except (Poison, psycopg.DataError, psycopg.IntegrityError) as refused:
+            except (Poison, psycopg.Error) as refused:
+                if isinstance(refused, psycopg.OperationalError):
+                    raise
                 failed.add((tenant_id, stream_id))
                 await self._handler.begin(connection, self.position)
-                await self._checkpoints.park(connection, records[0], f"{refused.__cause__ or refused}")
+                await self._checkpoints.park(connection, records[0], cause_of(refused))
+                await self._checkpoints.keep_parked(connection, tenant_id, stream_id)
         self._blocked = await self._checkpoints.blocked(connection)
+
+
+def cause_of(refused: Exception) -> str:
+    """Why an event was parked, for people."""
+    cause = refused.__cause__ or refused
+    return f"{type(cause).__name__}: {cause}"

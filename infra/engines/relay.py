@@ -18,6 +18,7 @@ from infra.adapters.cloud_event import encode
 from infra.adapters.event_store import EventStore
 from infra.adapters.event_stream import EventStream, Flight, StreamGone, StreamState
 from infra.adapters.lease import Lease, LeaseLost
+from infra.cancellation import end
 from infra.errors import Fault
 from infra.faults import crash_point
 from infra.settings import Settings
@@ -113,9 +114,7 @@ class Relay:
                 work.result()
             raise LeaseLost
         finally:
-            for task in (work, lost):
-                task.cancel()
-            await asyncio.gather(work, lost, return_exceptions=True)
+            await end(work, lost)
 
     async def _relay(self) -> None:
         """Check, heal, follow; whatever goes wrong, begin again, a bounded number of times in a row."""

@@ -25,15 +25,23 @@ from infra.settings import Settings
 
 log = structlog.get_logger()
 
+POSITION_MAX = 2**63 - 1
+REFOLDED_SHARE_MAX = 0.1
+"""A restart that had to fold more than this share of `saga_snapshot_events` makes the next one shorter."""
+
 Connection = psycopg.AsyncConnection[Any]
 Sending = tuple[Command, Origin, bool]
 
 _SNAPSHOT = "SELECT position, states FROM saga_state WHERE saga = %s AND shard = %s AND version = %s AND position <= %s"
+# As of the checkpoint, which is committed with it; not at all where another runner has moved on.
 _KEEP_SNAPSHOT = """
-INSERT INTO saga_state (saga, shard, position, version, states) VALUES (%s, %s, %s, %s, %s::json)
+INSERT INTO saga_state (saga, shard, position, version, states)
+SELECT consumer, shard, position, %s, %s::json FROM checkpoint WHERE consumer = %s AND shard = %s AND position <= %s
 ON CONFLICT (saga, shard)
 DO UPDATE SET position = EXCLUDED.position, version = EXCLUDED.version, states = EXCLUDED.states
+RETURNING position
 """
+_PARKED = "SELECT position FROM dead_letter WHERE consumer = %s AND shard = %s"
 _KEEP_TIMER = """
 INSERT INTO timer (shard, timer_id, due_at, tenant_id, saga, command, fields, causation_id, correlation_id)
 VALUES (%s, %s, %s, %s, %s, %s, %s::json, %s, %s) ON CONFLICT DO NOTHING
@@ -58,30 +66,38 @@ class SagaRunner:
         self._settings = settings
         self._states: dict[str, Any] = {}
         self._since_snapshot = 0
+        self._reached = 0
 
     async def begin(self, connection: Connection, position: int) -> None:
-        """Load the newest usable snapshot and fold what came after it, without sending anything."""
+        """Load the newest usable snapshot and fold what came after it but is not parked, without sending anything."""
         self._states = {}
         parameters = (self.name, self._store.shard, self.version, position)
         row = await (await connection.execute(_SNAPSHOT, parameters)).fetchone()
-        reached = 0
+        reached = row[0] if row is not None else 0
         if row is not None:
-            reached = row[0]
             self._states = {tenant_id: self._saga.state.model_validate(state) for tenant_id, state in row[1].items()}
         size = self._settings.catch_up_batch_events_max
+        parked = await (await connection.execute(_PARKED, (self.name, self._store.shard))).fetchall()
+        skipped = {at for (at,) in parked}
+        self._since_snapshot = 0
         async for records, _ in read_ahead(self._store, reached, position, list(self.types), size):
             for record in records:
-                self._refold(record)
-        self._since_snapshot = 0
+                if record.position not in skipped:
+                    self._refold(record)
+            self._since_snapshot += len(records)
+        self._reached = position
+        if self._since_snapshot > self._settings.saga_snapshot_events * REFOLDED_SHARE_MAX:
+            await self._snapshot(connection, position)
 
     def _refold(self, record: Record) -> None:
         try:
             self._react(record)
         except Poison:
-            # It was parked when it came by, and its stream is blocked: the fold goes on without it, as it did then.
-            log.debug("parked event skipped", saga=self.name, position=record.position)
+            log.warning("an event that was handled cannot be any more", saga=self.name, position=record.position)
 
     async def apply(self, connection: Connection, records: Sequence[Record]) -> None:
+        # A fold of the log could not tell that something came late or was discarded: the state is kept as it is then.
+        out_of_order = not records or records[0].position <= self._reached
         sending: list[Sending] = []
         for record in records:
             envelope, reactions = self._react(record)
@@ -94,8 +110,9 @@ class SagaRunner:
         crash_point("saga.before_commands")
         await self._send(sending)
         self._since_snapshot += len(records)
-        if self._since_snapshot >= self._settings.saga_snapshot_events:
-            await self._snapshot(connection, records[-1].position)
+        self._reached = max(self._reached, records[-1].position if records else 0)
+        if out_of_order or self._since_snapshot >= self._settings.saga_snapshot_events:
+            await self._snapshot(connection)
         crash_point("saga.before_checkpoint")
 
     def _react(self, record: Record) -> tuple[Envelope[Any], Sequence[Reaction]]:
@@ -145,11 +162,13 @@ class SagaRunner:
             ),
         )
 
-    async def _snapshot(self, connection: Connection, position: int) -> None:
+    async def _snapshot(self, connection: Connection, position_max: int = POSITION_MAX) -> None:
         states = orjson.dumps({tenant_id: state.model_dump(mode="json") for tenant_id, state in self._states.items()})
-        parameters = (self.name, self._store.shard, position, self.version, states.decode())
-        await connection.execute(_KEEP_SNAPSHOT, parameters)
-        self._since_snapshot = 0
+        parameters = (self.version, states.decode(), self.name, self._store.shard, position_max)
+        row = await (await connection.execute(_KEEP_SNAPSHOT, parameters)).fetchone()
+        if row is not None:
+            self._reached = max(self._reached, row[0])
+            self._since_snapshot = 0
 
     async def rebuild(self, connection: Connection, position: int) -> int:
         """A new version of a saga goes on from where the old one stood, its state folded anew from the whole log."""

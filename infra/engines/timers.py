@@ -11,6 +11,7 @@ import psycopg
 import structlog
 
 from events.envelope import Origin
+from infra.adapters.lease import PostgresLease, while_held
 from infra.engines.command_bus import CommandBus
 from infra.errors import Fault, Rejection
 from infra.faults import crash_point
@@ -19,8 +20,6 @@ from infra.settings import Settings
 
 log = structlog.get_logger()
 
-_LEASE = "SELECT pg_advisory_lock(%s, %s)"
-_LEASE_SPACE = 0x0F01_D003
 _DUE = """
 SELECT timer_id, tenant_id, saga, command, fields, causation_id, correlation_id FROM timer
 WHERE shard = %s AND due_at <= now() ORDER BY due_at LIMIT %s
@@ -41,16 +40,23 @@ class Timers:
 
     async def run(self) -> None:
         """Fire for ever; after a fault begin again with what is still due."""
+        name, poll_s = f"timers/{self._settings.shard}", self._settings.consumer_lease_poll_s
+        lease = PostgresLease(self._url, name, poll_s=poll_s)
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
-                    await connection.execute(_LEASE, (_LEASE_SPACE, self._settings.shard))
-                    while True:
-                        if not await self.fire(connection):
-                            await asyncio.sleep(self._settings.timer_poll_s)
+                await lease.acquire()
+                await while_held(lease, self._run_leased())
             except (psycopg.OperationalError, psycopg.InterfaceError, OSError, Fault) as broken:
                 log.warning("timers begin again", cause=type(broken).__name__)
-                await asyncio.sleep(1.0)
+            finally:
+                await lease.release()
+            await asyncio.sleep(1.0)
+
+    async def _run_leased(self) -> None:
+        async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
+            while True:
+                if not await self.fire(connection):
+                    await asyncio.sleep(self._settings.timer_poll_s)
 
     async def fire(self, connection: psycopg.AsyncConnection[Any]) -> int:
         """Fire what is due, up to `timer_batch_max`; gives their number."""

@@ -109,7 +109,6 @@ def check_read_models(seen: Evidence) -> Iterator[Check]:
         yield same(f"summary of {name}", statuses, _text(seen.summaries[name].by_status))
     behind = sum(projection.position < seen.log.head for projection in seen.projections)
     yield same("read models behind the log", 0, behind)
-    yield same("dead letters", 0, sum(projection.dead_letters for projection in seen.projections))
 
 
 def _text(counts: Mapping[str, int]) -> str:

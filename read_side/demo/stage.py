@@ -13,6 +13,7 @@ from time import monotonic
 from infra.console import stderr
 from infra.embedded.postgres import EmbeddedPostgres
 from infra.settings import Settings
+from infra.status import system_status
 from infra.supervisor import Supervisor
 from read_side.demo.chaos import KILLS_BAR, KILLS_MIN, Chaos
 from read_side.demo.checks import Check, check_all, same
@@ -29,6 +30,7 @@ TENANT = "default"
 START_BAR, CHECK_BAR = "starting Foldwork", "comparing"
 # The account that the embedded Postgres runs as under root must be able to pass through.
 FOLDER_MODE = 0o711
+MIRROR_S_MAX, MIRROR_POLL_S = 15.0, 0.1
 
 
 @dataclass(slots=True)
@@ -52,7 +54,7 @@ class Stage:
         try:
             async with self._started(settings, folder) as system:
                 target = Target(system.url("write_side"), system.url("read_side"), TENANT)
-                report = await (self._in_chaos(system, target) if chaos else self._in_peace(target))
+                report = await (self._in_chaos(system, target) if chaos else self._in_peace(system, target))
         finally:
             if keep or report is None or not report.ok:
                 stderr.print(f"The database and the logs are in {folder}")
@@ -61,9 +63,9 @@ class Stage:
                 shutil.rmtree(folder, ignore_errors=True)
         return report
 
-    async def _in_peace(self, target: Target) -> Report:
+    async def _in_peace(self, system: Supervisor, target: Target) -> Report:
         in_time = await self._play(target, SWIFT)
-        return await self._compare(target, [_in_time(in_time, SWIFT)], {})
+        return await self._compare(target, [_in_time(in_time, SWIFT), *await _inner_checks(system)], {})
 
     async def _in_chaos(self, system: Supervisor, target: Target) -> Report:
         chaos = Chaos(system, self.bars)
@@ -76,7 +78,8 @@ class Stage:
             await rage
         finally:
             rage.cancel()
-        return await self._compare(target, [_in_time(in_time, SLOW), *chaos.checks()], chaos.kills)
+        more = [_in_time(in_time, SLOW), *await _inner_checks(system), *chaos.checks()]
+        return await self._compare(target, more, chaos.kills)
 
     async def _play(self, target: Target, pace: Pace) -> bool:
         with self._timed("work"):
@@ -122,3 +125,15 @@ def _new_folder() -> Path:
 
 def _in_time(in_time: bool, pace: Pace) -> Check:
     return same(f"the work ended within {pace.work_s_max:g} s", True, in_time)
+
+
+async def _inner_checks(system: Supervisor) -> list[Check]:
+    """What only `foldwork status` tells: the mirror of the log, and what read models and sagas have parked."""
+    until = monotonic() + MIRROR_S_MAX
+    while True:
+        status = await system_status(system.settings)
+        if (status.mirror is not None and status.mirror == status.head) or monotonic() > until:
+            break
+        await asyncio.sleep(MIRROR_POLL_S)
+    parked = status.dead_letters if status.consumers else None
+    return [same("last position of the mirror", status.head, status.mirror), same("dead letters", 0, parked)]

@@ -74,7 +74,9 @@ def in_order(store: EventStore) -> Source:
 
 def disturbed(records: Sequence[Record], random: Random) -> list[Record]:
     """Each event one to five times, none further than the window from its place."""
-    deliveries = [(at + random.uniform(0, WINDOW), record) for at, record in enumerate(records) for _ in _copies(random)]
+    deliveries = [
+        (at + random.uniform(0, WINDOW), record) for at, record in enumerate(records) for _ in _copies(random)
+    ]
     return [record for _, record in sorted(deliveries, key=lambda delivery: delivery[0])]
 
 

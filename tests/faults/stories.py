@@ -164,12 +164,16 @@ def _unplaced_job(random: Random) -> JobSubmitted:
 def more_jobs(seed: int, count: int) -> list[Told]:
     """The jobs to come, for each tenant."""
     random = Random(seed)
-    lives = [(tenant_id, (f"job-more-{number}", (_unplaced_job(random),))) for tenant_id in TENANTS for number in range(count)]
+    lives = [
+        (tenant_id, (f"job-more-{number}", (_unplaced_job(random),)))
+        for tenant_id in TENANTS
+        for number in range(count)
+    ]
     return interleaved(random, lives)
 
 
-async def write_down(store: PostgresEventStore, story: Sequence[Told], at: datetime = START) -> int:
-    """Append a story as it is told; gives the head after it. To be called once for each database."""
+async def write_down(store: PostgresEventStore, story: Sequence[Told], version: int = 0) -> int:
+    """Append a story as it is told, to streams that stand at `version`; gives the head after it."""
     versions: dict[tuple[str, str], int] = {}
     position = 0
     for first in range(0, len(story), APPEND_EVENTS):
@@ -177,9 +181,9 @@ async def write_down(store: PostgresEventStore, story: Sequence[Told], at: datet
         for told in story[first : first + APPEND_EVENTS]:
             key = told.tenant_id, told.stream_id
             event = NewEvent(told.event.type, told.event.version, EVENTS.encode(told.event), told.id)
-            write = Write(told.stream_id, versions.get(key, 0), [event])
+            write = Write(told.stream_id, versions.get(key, version), [event])
             versions[key] = write.expected + 1
-            futures.append(store.submit(Append(told.tenant_id, [write], at, METADATA)))
+            futures.append(store.submit(Append(told.tenant_id, [write], START, METADATA)))
         for future in futures:
             position = (await future).position
     return position

@@ -104,7 +104,10 @@ class TestAPoisonousEventOfAProjection:
             await run_to_rest(on, handlers)
             expected = expected_letters(await on.store.read(0, head), types_of(*PROJECTIONS))
             assert await parked(on) == expected
-            missed = {name: frozenset(at for consumer, at, _ in expected if consumer == name) for name in types_of(*PROJECTIONS)}
+            missed = {
+                name: frozenset(at for consumer, at, _ in expected if consumer == name)
+                for name in types_of(*PROJECTIONS)
+            }
             wanted = [without(projection, missed[projection.name]) for projection in PROJECTIONS]
             found = await tables(database_url)
             assert differences(await made_anew(on.store, database_url, settings, wanted), found) == []
@@ -132,7 +135,9 @@ class TestAPoisonousEventOfAProjection:
                 await until_letters(on, 0)
             found = await tables(database_url)
             assert differences(await made_anew(on.store, database_url, settings), found) == []
-        saw(f"{len(before)} parked events retried in vain, then with success; {row_count(found)} rows as in a clean run")
+        saw(
+            f"{len(before)} parked events retried in vain, then with success; {row_count(found)} rows as in a clean run"
+        )
 
     async def test_is_forgotten_when_it_is_discarded(
         self, database_url: str, settings: Settings, saw: Callable[[str], None]
@@ -188,7 +193,9 @@ class TestAPoisonousEventOfASaga:
         assert (found.attempts_assigned, found.attempts_assigned_twice, found.over_capacity) == (jobs, 0, 0)
         assert (found.tasks_assigned, found.tasks_assigned_twice) == (JOBS * len(TENANTS), 0)
         assert found.timers == JOBS * len(TENANTS)
-        saw(f"{len(before)} events parked for {poisonous} poisonous ones; after the retry {jobs} jobs placed once, 0 twice")
+        saw(
+            f"{len(before)} events parked for {poisonous} poisonous ones; after the retry {jobs} jobs placed once, 0 twice"
+        )
 
     async def _retry_until_none_is_left(self, on: Base, operations: Operations) -> None:
         for saga in SAGAS:

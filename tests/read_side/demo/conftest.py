@@ -75,8 +75,8 @@ class FaultlessSystem:
         }
         for name, rows in summarised.items():
             by_status = Counter(row.status for row in rows)
-            self.evidence.summaries[name] = SummarySeen(total=len(rows), by_status=by_status)
-        self.evidence.projections.append(ProjectionSeen(name="job_board", position=self.log.head, dead_letters=0))
+            self.evidence.summaries[name] = SummarySeen(by_status=by_status)
+        self.evidence.projections.append(ProjectionSeen(name="job_board", position=self.log.head))
         return self.evidence
 
     def _play_run(self, run: Run) -> None:

@@ -79,7 +79,7 @@ class TestAFault:
         seen.summaries["jobs"].by_status["completed"] -= 1
         assert differing(scenario, seen) == {"summary of jobs"}
 
-    def test_shows_when_an_event_is_parked(self, scenario: Scenario, faultless: Answers) -> None:
+    def test_shows_when_a_read_model_is_behind(self, scenario: Scenario, faultless: Answers) -> None:
         seen = faultless(scenario)
-        seen.projections.append(ProjectionSeen(name="task_board", position=seen.log.head, dead_letters=1))
-        assert differing(scenario, seen) == {"dead letters"}
+        seen.projections.append(ProjectionSeen(name="task_board", position=seen.log.head - 1))
+        assert differing(scenario, seen) == {"read models behind the log"}

@@ -1,0 +1,30 @@
+"""The process that answers: `python -m read_side` serves the query API."""
+
+from infra.adapters.read_store import ReadStore
+from infra.adapters.web_server import serve
+from infra.engines.machine import machine
+from infra.engines.process import run_process, run_together
+from infra.settings import Settings
+from read_side.api import create_application
+from read_side.live import Live
+from read_side.queries import Queries
+
+
+async def main() -> None:
+    settings = Settings()
+    async with machine("read_side", settings) as parts:
+        models = await ReadStore.open(parts.database_url, settings)
+        parts.news.listen(models.seen)
+        await parts.stream.listen()
+        live = Live(parts.store, parts.stream.woken, settings)
+        application = create_application(Queries(models, parts.store, settings), live, parts.store.head, parts.registry)
+        try:
+            await run_together(
+                serve(application, settings.host, settings.query_port), live.run(), died=parts.store.died
+            )
+        finally:
+            await models.close()
+
+
+if __name__ == "__main__":
+    run_process(main())
