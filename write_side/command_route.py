@@ -6,9 +6,9 @@ from functools import cached_property
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
-from infra.adapters.problem import InvalidFields, Malformed, of_validation
+from infra.adapters.problem import ERRORS_COUNTED_MAX, InvalidFields, Malformed, of_validation
 from infra.adapters.web_parameters import ID_PATTERN, Parameter
 from infra.patterns.decider import Command, DeciderCatalog
 
@@ -92,9 +92,22 @@ class CommandReader:
             # Strict, as the schema is: in JSON "1" is no number. Dates and tuples are still read from JSON's own types.
             command: Command = self._validate(body, strict=True)
         except ValidationError as error:
-            raise of_validation(error) from None
+            command = self._read_again(body, error)
         if self._server_fields:
             self._refuse(self._server_fields & command.model_fields_set)
+        return command
+
+    def _read_again(self, body: bytes, error: ValidationError) -> Command:
+        """To JSON Schema 1.0 is a whole number, and some writers of JSON write it so; to pydantic it is not."""
+        if error.error_count() > ERRORS_COUNTED_MAX or not _whole_numbers(error):
+            raise of_validation(error) from None
+        document = _parse(body)
+        for location, number in _whole_numbers(error):
+            _put(document, location, number)
+        try:
+            command: Command = self._validate(to_json(document), strict=True)
+        except ValidationError as still:
+            raise of_validation(still) from None
         return command
 
     def read_with_id(self, body: bytes, entity_id: str) -> Command:
@@ -127,6 +140,21 @@ class CommandReader:
             raise InvalidFields(
                 [{"pointer": f"/{name}", "detail": "there is no such field"} for name in sorted(fields)]
             )
+
+
+def _whole_numbers(error: ValidationError) -> list[tuple[tuple[str | int, ...], int]]:
+    """Where a float stands for a whole number that was wanted, and that number."""
+    return [
+        (each["loc"], int(each["input"]))
+        for each in error.errors(include_url=False, include_context=False)
+        if each["type"] == "int_type" and isinstance(each["input"], float) and each["input"].is_integer()
+    ]
+
+
+def _put(document: Any, location: tuple[str | int, ...], number: int) -> None:
+    for part in location[:-1]:
+        document = document[part]
+    document[location[-1]] = number
 
 
 def _parse(body: bytes) -> Any:

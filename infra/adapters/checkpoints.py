@@ -44,6 +44,8 @@ SELECT consumer, position, tenant_id, stream_id, type, cause, attempts, parked_a
 FROM dead_letter ORDER BY consumer, position LIMIT %s
 """
 
+BEHIND_PARKED = "an earlier event of this stream is parked"
+
 
 class CheckpointMoved(Fault):
     """Another runner of this consumer has moved its checkpoint: this one is late and stops."""

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import psycopg
 import structlog
 
-from infra.cancellation import cancellable, end
+from infra.cancellation import end
 from infra.errors import Fault
 
 log = structlog.get_logger()
@@ -93,7 +93,7 @@ class PostgresLease:
         return self.lost.is_set() and asyncio.get_running_loop().time() < self._polled_at + 3 * self._poll_s
 
     async def acquire(self) -> None:
-        while not await cancellable(self._try()):
+        while not await self._try():
             await asyncio.sleep(self._poll_s * random.uniform(0.8, 1.2))
         self.lost.clear()
         self._heartbeat = asyncio.create_task(self._keep(), name="lease")

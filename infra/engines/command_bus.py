@@ -6,43 +6,26 @@ the same answer once.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from events.envelope import Origin
 from events.event import Event
 from infra.adapters.event_store import Append, Appended, EventStore, NewEvent, StreamMoved, Write
+from infra.engines.stream_cache import CachedStream, EventCodec, StreamCache
 from infra.errors import Invalid, Rejection, VersionConflict
 from infra.ids import new_uuid7, utc_now
 from infra.patterns.decider import Command, Decider, DeciderCatalog
 from infra.settings import Settings
 
 
-class EventCodec(Protocol):
-    """What the bus needs of events/catalog.py."""
-
-    def encode(self, event: Event) -> bytes: ...
-
-    def decode(self, type: str, schema_version: int, data: bytes | dict[str, Any]) -> Event: ...
-
-
 class EventTooLarge(Invalid):
     """An event of this command would be larger than the log accepts."""
 
     status = 413
-
-
-@dataclass(slots=True)
-class _Stream:
-    """A stream as this process knows it: its state after `version`, which may still be on its way to the log (`tail`)."""
-
-    version: int
-    state: Any
-    tail: "asyncio.Future[Appended] | None" = None
 
 
 @dataclass(slots=True)
@@ -72,7 +55,7 @@ class _Change:
 
     stream_id: str
     decider: Decider
-    stream: _Stream
+    stream: CachedStream
     events: Sequence[Event] = ()
 
 
@@ -102,7 +85,7 @@ class CommandBus:
         self._codec = codec
         self._settings = settings
         self._clock = clock
-        self._cache: OrderedDict[tuple[str, str], _Stream] = OrderedDict()
+        self._streams = StreamCache(store, deciders, codec, settings.cached_streams_max)
 
     async def execute(
         self, command: Command, origin: Origin, *, expected_version: int | None = None, remember: bool = False
@@ -146,9 +129,10 @@ class CommandBus:
             if not request.command.creates:
                 streams.append(request.decider.stream_of(request.command))
             tenant_id = request.origin.tenant_id
-            wanted.update(((tenant_id, stream), None) for stream in streams if (tenant_id, stream) not in self._cache)
-        if len(wanted) > 1:
-            await asyncio.gather(*(self._load(tenant_id, stream) for tenant_id, stream in wanted))
+            wanted.update(((tenant_id, stream), None) for stream in streams)
+        missing = [key for key in wanted if self._streams.find(key) is None]
+        if len(missing) > 1:
+            await asyncio.gather(*(self._streams.load(key) for key in missing))
 
     async def _begin(self, request: _Request) -> _Outcome:
         """Decide and queue; a Rejection or None (nothing to do) still has to be confirmed."""
@@ -168,18 +152,18 @@ class CommandBus:
                 try:
                     answer = await outcome.future
                 except StreamMoved as moved:
-                    self._forget(request, outcome.streams)
+                    self._streams.forget(request.origin.tenant_id, outcome.streams)
                     named = request.expected_version is not None and moved.details["stream_id"] == outcome.streams[0]
                     retries_left -= 1
                     if named or retries_left < 0:
                         raise
                     request.fresh = True
                 except BaseException:
-                    self._forget(request, outcome.streams)
+                    self._streams.forget(request.origin.tenant_id, outcome.streams)
                     raise
                 else:
                     if answer.repeated:
-                        self._forget(request, outcome.streams)
+                        self._streams.forget(request.origin.tenant_id, outcome.streams)
                     return answer
             elif outcome is None or isinstance(outcome, Rejection):
                 known = await self._known(request)
@@ -203,7 +187,7 @@ class CommandBus:
         if rejection is not None:
             raise rejection
         stream_id = request.decider.stream_of(request.command)
-        stream = await self._load(request.origin.tenant_id, stream_id)
+        stream = await self._streams.load((request.origin.tenant_id, stream_id))
         return Appended(stream_id, stream.version, await self._store.head(), ())
 
     async def _decide(self, request: _Request) -> list[_Change]:
@@ -211,15 +195,13 @@ class CommandBus:
         tenant_id = request.origin.tenant_id
         if request.fresh:
             request.looked_at.add(request.decider.stream_of(request.command))
-            for stream_id in request.looked_at:
-                await self._settled(await self._load(tenant_id, stream_id))
-                await self._catch_up(tenant_id, stream_id)
+            await asyncio.gather(*(self._streams.refresh((tenant_id, stream_id)) for stream_id in request.looked_at))
         while True:
             missing: list[str] = []
             changes = self._decide_now(request, missing)
             if not missing:
                 return changes
-            await asyncio.gather(*(self._load(tenant_id, stream_id) for stream_id in missing))
+            await asyncio.gather(*(self._streams.load((tenant_id, stream_id)) for stream_id in missing))
 
     def _decide_now(self, request: _Request, missing: list[str]) -> list[_Change]:
         """Decide without a pause, so that all states belong together: the own stream first, companions, then consulted streams.
@@ -251,51 +233,19 @@ class CommandBus:
     def _look(self, request: _Request, stream_id: str, missing: list[str], *, creates: bool = False) -> _Change:
         key = (request.origin.tenant_id, stream_id)
         decider = self._deciders.of_stream(stream_id)
-        stream = self._cache.get(key)
+        stream = self._streams.find(key)
         if stream is None:
-            stream = _Stream(0, decider.initial)
+            stream = CachedStream(0, decider.initial)
             if creates and not request.fresh:
                 # Most likely new: the append will tell if it is not.
-                self._keep(key, stream)
+                self._streams.begin(key, stream)
             else:
                 missing.append(stream_id)
-        else:
-            self._cache.move_to_end(key)
-            if stream.tail is not None and not stream.tail.done():
-                request.certain = False
+        elif stream.under_way:
+            request.certain = False
         if len(request.looked_at) < self._settings.load_streams_max:
             request.looked_at.add(stream_id)
         return _Change(stream_id, decider, stream)
-
-    async def _settled(self, stream: _Stream) -> None:
-        """Wait until what was decided on this stream is written or refused."""
-        while stream.tail is not None and not stream.tail.done():
-            await asyncio.wait([stream.tail])
-
-    async def _load(self, tenant_id: str, stream_id: str) -> _Stream:
-        stream = self._cache.get((tenant_id, stream_id))
-        return stream if stream is not None else await self._catch_up(tenant_id, stream_id)
-
-    async def _catch_up(self, tenant_id: str, stream_id: str) -> _Stream:
-        """Read what the log has beyond the cached version; another task may do the same meanwhile."""
-        key = (tenant_id, stream_id)
-        while True:
-            cached = self._cache.get(key)
-            version = cached.version if cached is not None else 0
-            records = await self._store.load(tenant_id, stream_id, version)
-            stream = self._cache.get(key)
-            if stream is not cached or (stream is not None and stream.version != version):
-                if stream is None:
-                    continue
-                return stream
-            decider = self._deciders.of_stream(stream_id)
-            if stream is None:
-                stream = self._keep(key, _Stream(0, decider.initial))
-            for record in records:
-                event = self._codec.decode(record.type, record.schema_version, record.data)
-                stream.state = decider.evolve(stream.state, event)
-                stream.version = record.stream_version
-            return stream
 
     def _submit(self, request: _Request, changes: list[_Change]) -> _Submitted:
         """Queue the append, and go on from the state after it."""
@@ -326,18 +276,3 @@ class CommandBus:
                 f"An event may be {self._settings.event_bytes_max} bytes at most; this one has {len(data)}."
             )
         return NewEvent(event.type, event.version, data, new_uuid7())
-
-    def _keep(self, key: tuple[str, str], stream: _Stream) -> _Stream:
-        cache = self._cache
-        cache[key] = stream
-        if len(cache) > self._settings.cached_streams_max:
-            eldest, unused = next(iter(cache.items()))
-            if unused.tail is None or unused.tail.done():
-                del cache[eldest]
-            else:
-                cache.move_to_end(eldest)
-        return stream
-
-    def _forget(self, request: _Request, streams: Sequence[str]) -> None:
-        for stream_id in streams:
-            self._cache.pop((request.origin.tenant_id, stream_id), None)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import psycopg
 import structlog
 
-from infra.adapters.checkpoints import Checkpoint, CheckpointMoved, Checkpoints
+from infra.adapters.checkpoints import BEHIND_PARKED, Checkpoint, CheckpointMoved, Checkpoints
 from infra.adapters.event_store import EventStore, Record
 from infra.adapters.lease import PostgresLease, while_held
 from infra.engines.feed import Feed, read_ahead
@@ -238,7 +238,7 @@ class Consumer:
                 if cause is not None:
                     await self._checkpoints.park(connection, record, cause)
                 elif (record.tenant_id, record.stream_id) in self._blocked:
-                    await self._checkpoints.park(connection, record, "an earlier event of this stream is parked")
+                    await self._checkpoints.park(connection, record, BEHIND_PARKED)
                 else:
                     healthy.append(record)
             if healthy:

@@ -11,9 +11,10 @@ import psycopg
 
 from events.envelope import Envelope
 from events.event import Event
+from infra.adapters.checkpoints import BEHIND_PARKED, Checkpoints
 from infra.adapters.event_store import EventStore, Record
 from infra.adapters.read_table import ReadTable
-from infra.engines.consumer import Poison
+from infra.engines.consumer import Poison, cause_of
 from infra.engines.feed import read_ahead
 from infra.patterns.projection import Key, Projection, Row
 from infra.settings import Settings
@@ -68,17 +69,57 @@ class Projector:
         await self._fold(connection, self._table, records)
 
     async def rebuild(self, connection: Connection, position: int) -> int:
-        """Fill a new table from position 0 beside the old one, which answers meanwhile, and put it in its place."""
+        """Fill a new table from position 0 beside the old one, which answers meanwhile, and put it in its place.
+
+        What cannot be handled is parked, as it would be if it came now.
+        """
         beside = ReadTable.of(self._projection, f"{self._projection.name}__rebuilt")
         await connection.execute(f'DROP TABLE IF EXISTS "{beside.name}"'.encode())
         await connection.execute(beside.create().encode())
         self._rows.clear()
+        blocked: set[tuple[str, str]] = set()
         size = self._settings.catch_up_batch_events_max
         async for records, _ in read_ahead(self._store, 0, position, list(self.types), size):
-            await self._fold(connection, beside, records)
+            await self._fold_or_park(connection, beside, records, blocked)
         await connection.execute(f'DROP TABLE IF EXISTS "{self._table.name}"'.encode())
         await connection.execute(f'ALTER TABLE "{beside.name}" RENAME TO "{self._table.name}"'.encode())
         return position
+
+    async def _fold_or_park(
+        self, connection: Connection, table: ReadTable[Any], records: Sequence[Record], blocked: set[tuple[str, str]]
+    ) -> None:
+        """Fold what can be folded, half by half until what cannot is found; park that, and what follows in its stream."""
+        parking = Checkpoints(self.name, self._store.shard, self.version, self.kind)
+        healthy: list[Record] = []
+        for record in records:
+            if (record.tenant_id, record.stream_id) in blocked:
+                await parking.park(connection, record, BEHIND_PARKED)
+            else:
+                healthy.append(record)
+        refused = await self._try_fold(connection, table, healthy)
+        if refused is None:
+            return
+        if len(healthy) == 1:
+            await parking.park(connection, healthy[0], cause_of(refused))
+            blocked.add((healthy[0].tenant_id, healthy[0].stream_id))
+            return
+        middle = len(healthy) // 2
+        for part in (healthy[:middle], healthy[middle:]):
+            await self._fold_or_park(connection, table, part, blocked)
+
+    async def _try_fold(
+        self, connection: Connection, table: ReadTable[Any], records: Sequence[Record]
+    ) -> Exception | None:
+        """Fold all of it, or nothing and give the reason."""
+        try:
+            async with connection.transaction():
+                await self._fold(connection, table, records)
+        except (Poison, psycopg.Error) as refused:
+            if isinstance(refused, psycopg.OperationalError):
+                raise
+            self._rows.clear()
+            return refused
+        return None
 
     async def _fold(self, connection: Connection, table: ReadTable[Any], records: Sequence[Record]) -> None:
         located: list[tuple[Record, Envelope[Any], Key]] = []

@@ -12,7 +12,8 @@ from read_side.demo.progress import Bars
 SEED = 42
 KILLS_MIN = 30
 KILLS_EACH_MIN = 4
-PAUSE_S_MIN, PAUSE_S_MAX = 2.5, 4.5
+PAUSE_S = (3.0, 5.5)
+PAUSE_S_ONCE_ENOUGH = (12.0, 18.0)
 BACK_S_MAX = 30.0
 KILLS_BAR = "kills"
 
@@ -33,9 +34,12 @@ class Chaos:
         )
 
     async def rage(self, work_over: asyncio.Event) -> None:
-        """Kill until the work is over and there were enough kills; then wait until everything is back."""
+        """Kill until the work is over and there were enough kills; then wait until everything is back.
+
+        With enough kills done it goes on at a slower pace, so that the work can come to its end.
+        """
         for name in self._victims():
-            await asyncio.sleep(self._random.uniform(PAUSE_S_MIN, PAUSE_S_MAX))
+            await asyncio.sleep(self._random.uniform(*(PAUSE_S_ONCE_ENOUGH if self.enough else PAUSE_S)))
             if work_over.is_set() and self.enough:
                 break
             if self._system.alive(name):

@@ -1,5 +1,6 @@
 """One event in a hundred cannot be handled: it is parked with its cause, what follows in its stream behind it, the rest goes on."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,7 @@ from infra.patterns.saga import Reaction, Saga
 from infra.settings import Settings
 from projections.catalog import CATALOG as PROJECTIONS
 from sagas.catalog import CATALOG as SAGAS
-from tests.faults.in_process import Base, at_rest, base, consuming, letters, run_to_rest, until_letters
+from tests.faults.in_process import REST_S_MAX, Base, at_rest, base, consuming, letters, run_to_rest, until_letters
 from tests.faults.log_checks import audit
 from tests.faults.read_models import differences, made_anew, row_count, tables
 from tests.faults.stories import TENANTS, Told, more_jobs, unplaced_story, whole_story, write_down
@@ -24,7 +25,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.servers]
 SEED = 5
 POISONOUS_EVERY = 100
 BEHIND = "an earlier event of this stream is parked"
-JOBS, JOBS_TO_COME = 150, 20
+JOBS, JOBS_TO_COME = 140, 20
 
 
 def is_poisonous(position: int) -> bool:
@@ -165,6 +166,31 @@ class TestAPoisonousEventOfAProjection:
         version = sum((told.tenant_id, told.stream_id) == (tenant_id, stream_id) for told in story)
         told = Told(tenant_id, stream_id, AgentUpdated(name="A name after that"), b"\1" * 16)
         await write_down(on.store, [told], version)
+
+
+class TestARebuildWithPoisonousEvents:
+    async def test_parks_them_and_gives_what_the_events_gave_that_came_one_by_one(
+        self, database_url: str, settings: Settings, saw: Callable[[str], None]
+    ) -> None:
+        cause, operations = Cause(), Operations(database_url)
+        async with base(database_url, settings) as on:
+            await write_down(on.store, whole_story(SEED, 80))
+            handlers = on.projectors([cause.in_projection(projection) for projection in PROJECTIONS])
+            async with consuming(on, handlers) as consumers:
+                await at_rest(on, consumers)
+                rows, before = await tables(database_url), await parked(on)
+                for projection in PROJECTIONS:
+                    await operations.request_rebuild(projection.name)
+                await self._until_rebuilt(operations)
+                await at_rest(on, consumers)
+                assert await parked(on) == before
+                assert differences(rows, await tables(database_url)) == []
+        saw(f"{len(before)} events parked in the rebuild as before, {row_count(rows)} rows the same")
+
+    async def _until_rebuilt(self, operations: Operations) -> None:
+        async with asyncio.timeout(REST_S_MAX):
+            while any(consumer.rebuild for consumer in await operations.list_consumers()):
+                await asyncio.sleep(0.05)
 
 
 class TestAPoisonousEventOfASaga:

@@ -1,7 +1,6 @@
 """The relay on the in-memory log and stream: it publishes in order and heals whatever happens to the stream."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,6 +12,7 @@ from infra.adapters.event_stream import Message, StreamUnavailable
 from infra.adapters.lease import LeaseLost
 from infra.adapters.memory_store import MemoryEventStore
 from infra.adapters.memory_stream import MemoryEventStream
+from infra.cancellation import end
 from infra.engines.relay import Relay
 from infra.settings import Settings
 from tests.infra.relay_world import FreeLease, append
@@ -59,9 +59,7 @@ async def running(world: World) -> AsyncIterator[World]:
     await world.append(25)
     await world.becomes_mirrored()
     yield world
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await end(task)
 
 
 class TestARelay:
@@ -69,7 +67,7 @@ class TestARelay:
         await world.append(35)
         task = asyncio.create_task(world.relay.run())
         await world.becomes_mirrored()
-        task.cancel()
+        await end(task)
 
     async def test_publishes_what_is_appended(self, running: World) -> None:
         await running.append(40)
@@ -83,7 +81,7 @@ class TestARelay:
         await world.becomes_mirrored()
         await asyncio.sleep(0.01)
         assert world.relay.ready
-        task.cancel()
+        await end(task)
 
     async def test_counts_each_event_once(self, running: World) -> None:
         await running.append(5)
@@ -103,7 +101,7 @@ class TestARelay:
             while world.stream.last < 20:
                 await asyncio.sleep(0.005)
         assert min(world.stream.messages) == 11
-        task.cancel()
+        await end(task)
 
     async def test_begins_later_than_the_log_when_that_does_not_fit(self, world: World) -> None:
         await world.append(100)
@@ -113,7 +111,7 @@ class TestARelay:
             while world.stream.last < 100:
                 await asyncio.sleep(0.005)
         assert 10 < min(world.stream.messages) < 90
-        task.cancel()
+        await end(task)
 
 
 class TestAStreamThat:
@@ -195,7 +193,7 @@ class TestTheLease:
         assert not world.stream.messages
         assert world.relay.state == "standby"
         assert world.relay.ready
-        task.cancel()
+        await end(task)
 
     async def test_ends_a_relay_that_loses_it(self, running: World) -> None:
         running.lease.take_away()
@@ -225,4 +223,4 @@ class TestTwoRelaysThatBothBelieveTheyAreActive:
             await running.append(7)
             await asyncio.sleep(0.005)
         await running.becomes_mirrored()
-        task.cancel()
+        await end(task)

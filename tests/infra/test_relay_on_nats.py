@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from infra.adapters.event_stream import FencedOff
 from infra.adapters.memory_store import MemoryEventStore
 from infra.adapters.nats_stream import NatsEventStream
+from infra.cancellation import end
 from infra.embedded.nats import EmbeddedNats
 from infra.engines.relay import Relay
 from infra.settings import Settings
@@ -46,9 +47,7 @@ class World:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
         await self.stream.close()
         await self.server.stop()
 
@@ -202,8 +201,7 @@ class TestTwoRelaysAtOnce:
             world.stream.wake()
             await asyncio.sleep(0.005)
         await world.goes_on()
-        zombie.cancel()
-        await asyncio.gather(zombie, return_exceptions=True)
+        await end(zombie)
         await other.close()
 
 

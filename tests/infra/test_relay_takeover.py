@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from infra.adapters.lease import LeaseLost, PostgresLease
 from infra.adapters.nats_stream import NatsEventStream
 from infra.adapters.postgres_store import PostgresEventStore
+from infra.cancellation import end
 from infra.embedded.postgres import EmbeddedPostgres
 from infra.engines.relay import Relay
 from infra.settings import Settings
@@ -159,8 +160,7 @@ class TestAStandbyRelay:
         active.send_signal(signal.SIGCONT)
         await append(store, 500, 50)
         await becomes_equal(store, stream)
-        standby.cancel()
-        await asyncio.gather(standby, return_exceptions=True)
+        await end(standby)
         await stream.close()
         await store.close()
 
@@ -180,7 +180,6 @@ class TestAStandbyRelay:
         lease = lease_on(database_url, "relay/0")
         standby = asyncio.create_task(Relay(store, stream, settings, lease, CollectorRegistry()).run())
         await becomes_equal(store, stream)
-        standby.cancel()
-        await asyncio.gather(standby, return_exceptions=True)
+        await end(standby)
         await stream.close()
         await store.close()

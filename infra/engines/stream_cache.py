@@ -1,0 +1,119 @@
+"""The streams that a process knows: their states, folded from the log or still on their way to it.
+
+Guarantee: none by itself. A state may be old, since other processes write as well; whoever decides on it has the append check its
+version. A state that was built on an append which failed is never given out again.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from events.event import Event
+from infra.adapters.event_store import Appended, EventStore
+from infra.patterns.decider import DeciderCatalog
+
+Key = tuple[str, str]
+
+
+class EventCodec(Protocol):
+    """What is needed of events/catalog.py here."""
+
+    def encode(self, event: Event) -> bytes: ...
+
+    def decode(self, type: str, schema_version: int, data: bytes | dict[str, Any]) -> Event: ...
+
+
+@dataclass(slots=True)
+class CachedStream:
+    """A stream's state after `version`, which may still be on its way to the log (`tail`)."""
+
+    version: int
+    state: Any
+    tail: "asyncio.Future[Appended] | None" = None
+
+    @property
+    def under_way(self) -> bool:
+        return self.tail is not None and not self.tail.done()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the state holds events that did not get into the log."""
+        tail = self.tail
+        if tail is None or not tail.done():
+            return False
+        if tail.cancelled() or tail.exception() is not None or tail.result().repeated:
+            return True
+        self.tail = None
+        return False
+
+
+class StreamCache:
+    """Bounded; by tenant and stream id."""
+
+    def __init__(self, store: EventStore, deciders: DeciderCatalog, codec: EventCodec, streams_max: int) -> None:
+        self._store = store
+        self._deciders = deciders
+        self._codec = codec
+        self._streams_max = streams_max
+        self._streams: OrderedDict[Key, CachedStream] = OrderedDict()
+
+    def find(self, key: Key) -> CachedStream | None:
+        """What is known of a stream, if anything."""
+        stream = self._streams.get(key)
+        if stream is None:
+            return None
+        if stream.failed:
+            del self._streams[key]
+            return None
+        self._streams.move_to_end(key)
+        return stream
+
+    def begin(self, key: Key, stream: CachedStream) -> CachedStream:
+        """Know a stream from now on."""
+        streams = self._streams
+        streams[key] = stream
+        if len(streams) > self._streams_max:
+            eldest, unused = next(iter(streams.items()))
+            if unused.under_way:
+                streams.move_to_end(eldest)
+            else:
+                del streams[eldest]
+        return stream
+
+    def forget(self, tenant_id: str, stream_ids: Sequence[str]) -> None:
+        for stream_id in stream_ids:
+            self._streams.pop((tenant_id, stream_id), None)
+
+    async def load(self, key: Key) -> CachedStream:
+        """What is known of a stream, else what the log has."""
+        stream = self.find(key)
+        return stream if stream is not None else await self._catch_up(key)
+
+    async def refresh(self, key: Key) -> CachedStream:
+        """What the log has now, after everything that is under way here was written or refused."""
+        while (stream := self.find(key)) is not None and stream.tail is not None:
+            await asyncio.wait([stream.tail])
+        return await self._catch_up(key)
+
+    async def _catch_up(self, key: Key) -> CachedStream:
+        """Read what the log has beyond the known version; another task may do the same meanwhile."""
+        tenant_id, stream_id = key
+        while True:
+            before = self.find(key)
+            version = before.version if before is not None else 0
+            records = await self._store.load(tenant_id, stream_id, version)
+            stream = self.find(key)
+            if stream is not before or (stream is not None and stream.version != version):
+                if stream is None:
+                    continue
+                return stream
+            decider = self._deciders.of_stream(stream_id)
+            if stream is None:
+                stream = self.begin(key, CachedStream(0, decider.initial))
+            for record in records:
+                event = self._codec.decode(record.type, record.schema_version, record.data)
+                stream.state = decider.evolve(stream.state, event)
+                stream.version = record.stream_version
+            return stream
