@@ -123,12 +123,11 @@ class AggregateLogRecorder(AggregateRecorder):
         self._prefix = "" if application_name is None else f"{application_name}-"
         self._tenant_id = tenant_id
         self._thread = LoopThread("recorder")
-        self._store = self._call(PostgresEventStore.open(database_url, settings))
+        self._store: PostgresEventStore = self._call(PostgresEventStore.open(database_url, settings))
         self._streams = RecorderStreams(self._store, tenant_id)
 
     def close(self) -> None:
-        self._call(self._store.close())
-        self._thread.close()
+        self._thread.close(self._store.close())
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         """Do it in the loop; what goes wrong has the library's names."""
@@ -213,6 +212,11 @@ class LogRecorder(AggregateLogRecorder, ApplicationRecorder):
         self._listeners: set[threading.Event] = set()
         self._store.on_append = self._tell
         self._thread.spawn(self._watch())
+
+    def close(self) -> None:
+        """Subscriptions end with an OperationalError."""
+        super().close()
+        self._tell()
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:
         return self._insert(stored_events)

@@ -169,11 +169,11 @@ class _Exact(GenerateJsonSchema):
 
 _TEXT = {"type": "string", **_WITHOUT_NUL}
 _JSON_VALUE: Schema = {
-    "description": "Any JSON value without NUL characters, nested up to 32 levels.",
+    "description": "Any JSON value without NUL characters, nested up to 32 levels; whole numbers have 64 bits at most.",
     "anyOf": [
         {"type": "null"},
         {"type": "boolean"},
-        {"type": "number"},
+        {"type": "number", "minimum": -(1 << 63), "maximum": (1 << 63) - 1},
         _TEXT,
         {"type": "array", "items": reference("JsonValue")},
         {"type": "object", "propertyNames": _WITHOUT_NUL, "additionalProperties": reference("JsonValue")},

@@ -54,7 +54,7 @@ class _Protocol(HttpToolsProtocol):
         if cycle is None:
             return True
         if cycle.response_complete:
-            return self.timeout_keep_alive_task is None
+            return self._in_head or self.timeout_keep_alive_task is None
         return bool(cycle.more_body)
 
 

@@ -14,7 +14,7 @@ import structlog
 from events.envelope import Origin
 from infra.adapters import postgres_arrays as arrays
 from infra.engines.command_bus import CommandBus
-from infra.errors import Fault, Rejection
+from infra.errors import Fault, Rejection, VersionConflict
 from infra.ids import utc_now
 from infra.patterns.decider import Command
 from infra.settings import Settings
@@ -101,6 +101,14 @@ class SilenceWatch:
             origin = Origin(tenant_id, "liveness", command_id, command_id, command_id)
             try:
                 await self._bus.execute(self._on_silence(stream_id, seen_at), origin, remember=True)
+            except Fault:
+                raise
+            except VersionConflict:
+                continue
             except Rejection as rejection:
                 log.info("silence without consequence", code=rejection.code)
+            except Exception as cause:
+                # It is looked at again; the others shall not wait for it.
+                log.error("silence cannot be reported", stream=stream_id, cause=f"{type(cause).__name__}: {cause}")
+                continue
             await connection.execute(_FORGET, (tenant_id, stream_id, seen_at))

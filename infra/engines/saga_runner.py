@@ -30,7 +30,7 @@ REFOLDED_SHARE_MAX = 0.1
 """A restart that had to fold more than this share of `saga_snapshot_events` makes the next one shorter."""
 
 Connection = psycopg.AsyncConnection[Any]
-Sending = tuple[Command, Origin, bool]
+Sending = tuple[Record, tuple[Command, Origin, bool]]
 
 _SNAPSHOT = "SELECT position, states FROM saga_state WHERE saga = %s AND shard = %s AND version = %s AND position <= %s"
 # As of the checkpoint, which is committed with it; not at all where another runner has moved on.
@@ -102,11 +102,11 @@ class SagaRunner:
         for record in records:
             envelope, reactions = self._react(record)
             for number, reaction in enumerate(reactions):
-                reaction_id = f"{record.id}/{self.name}/{number}"
+                origin = self._origin(record, envelope, f"{record.id}/{self.name}/{number}")
                 if isinstance(reaction, Schedule):
-                    await self._schedule(connection, envelope, reaction_id, reaction)
+                    await self._schedule(connection, origin, reaction)
                 else:
-                    sending.append((reaction, self._origin(envelope, reaction_id), True))
+                    sending.append((record, (reaction, origin, True)))
         crash_point("saga.before_commands")
         await self._send(sending)
         self._since_snapshot += len(records)
@@ -126,39 +126,48 @@ class SagaRunner:
             raise Poison(record) from cause
 
     async def _send(self, sending: Sequence[Sending]) -> None:
-        """Send commands in order, a bounded number at a time. A rejection is an answer; a fault means to begin again."""
+        """Send commands in order, a bounded number at a time. A rejection is an answer; a fault means to begin again.
+
+        A command that breaks down otherwise does so however often it is sent: its event is poison.
+        """
         size = self._settings.saga_commands_in_flight_max
         for start in range(0, len(sending), size):
             part = sending[start : start + size]
-            answers = await self._bus.execute_many(part)
+            answers = await self._bus.execute_many([request for _, request in part])
             crash_point("saga.mid_commands")
-            for (command, _, _), answer in zip(part, answers, strict=True):
+            for (record, (command, _, _)), answer in zip(part, answers, strict=True):
+                name = type(command).__name__
                 if isinstance(answer, Rejection) and not isinstance(answer, VersionConflict):
-                    log.info("saga command refused", saga=self.name, command=type(command).__name__, code=answer.code)
+                    log.info("saga command refused", saga=self.name, command=name, code=answer.code)
                 elif isinstance(answer, Fault):
                     raise answer
+                elif isinstance(answer, VersionConflict | psycopg.Error | OSError):
+                    raise SagaCommandFailed(f"{name}: {type(answer).__name__}") from answer
                 elif isinstance(answer, Exception):
-                    raise SagaCommandFailed(f"{type(command).__name__}: {type(answer).__name__}") from answer
+                    raise Poison(record) from answer
 
-    def _origin(self, envelope: Envelope[Any], command_id: str) -> Origin:
-        cause = envelope.origin
+    def _origin(self, record: Record, envelope: Envelope[Any], command_id: str) -> Origin:
+        try:
+            cause = envelope.origin
+        except Exception as unreadable:
+            raise Poison(record) from unreadable
         actor = f"saga:{self.name}"
         return Origin(envelope.tenant_id, actor, command_id, cause.correlation_id, envelope.id, cause.traceparent)
 
-    async def _schedule(self, connection: Connection, envelope: Envelope[Any], timer_id: str, timer: Schedule) -> None:
-        command = timer.command
+    async def _schedule(self, connection: Connection, origin: Origin, timer: Schedule) -> None:
+        """Keep a command for later, under the id that it would have now."""
         await connection.execute(
             _KEEP_TIMER,
             (
                 self._store.shard,
-                timer_id,
+                origin.command_id,
                 timer.at,
-                envelope.tenant_id,
+                origin.tenant_id,
                 self.name,
-                type(command).__name__,
-                command.model_dump_json(exclude_unset=True),
-                envelope.id,
-                envelope.origin.correlation_id,
+                type(timer.command).__name__,
+                timer.command.model_dump_json(exclude_unset=True),
+                origin.causation_id,
+                origin.correlation_id,
             ),
         )
 

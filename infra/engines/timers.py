@@ -1,6 +1,7 @@
 """Fires the timers of sagas: sends each one's command once its time has come.
 
-Guarantee: never before its time, at least once, and in effect once, since a timer's command always has the same id.
+Guarantee: never before its time, at least once, and in effect once, since a timer's command always has the same id. A timer that
+cannot be fired is tried again later; it holds up no other.
 """
 
 import asyncio
@@ -9,11 +10,12 @@ from typing import Any
 
 import psycopg
 import structlog
+from pydantic import ValidationError
 
 from events.envelope import Origin
 from infra.adapters.lease import PostgresLease, while_held
 from infra.engines.command_bus import CommandBus
-from infra.errors import Fault, Rejection
+from infra.errors import Fault, Rejection, VersionConflict
 from infra.faults import crash_point
 from infra.patterns.decider import Command
 from infra.settings import Settings
@@ -25,6 +27,8 @@ SELECT timer_id, tenant_id, saga, command, fields, causation_id, correlation_id 
 WHERE shard = %s AND due_at <= now() ORDER BY due_at LIMIT %s
 """
 _FIRED = "DELETE FROM timer WHERE shard = %s AND timer_id = ANY (%s)"
+_LATER = "UPDATE timer SET due_at = now() + make_interval(secs => %s) WHERE shard = %s AND timer_id = ANY (%s)"
+_LATER_S = 60.0
 
 
 class Timers:
@@ -59,19 +63,38 @@ class Timers:
                     await asyncio.sleep(self._settings.timer_poll_s)
 
     async def fire(self, connection: psycopg.AsyncConnection[Any]) -> int:
-        """Fire what is due, up to `timer_batch_max`; gives their number."""
+        """Fire what is due, up to `timer_batch_max`; gives their number. Raises a Fault: then all of it is still due."""
         due = await (await connection.execute(_DUE, (self._settings.shard, self._settings.timer_batch_max))).fetchall()
         if not due:
             return 0
-        sending = []
+        fired: list[str] = []
+        broken: dict[str, Exception] = {}
+        sending: dict[str, tuple[Command, Origin, bool]] = {}
         for timer_id, tenant_id, saga, name, fields, causation_id, correlation_id in due:
-            command = self._commands[name].model_validate(fields)
             origin = Origin(tenant_id, f"saga:{saga}", f"{timer_id}/fired", correlation_id, causation_id)
-            sending.append((command, origin, True))
+            try:
+                sending[timer_id] = (self._commands[name].model_validate(fields), origin, True)
+            except (KeyError, ValidationError) as unknown:
+                broken[timer_id] = unknown
         crash_point("timer.before_command")
-        for answer in await self._bus.execute_many(sending):
-            if isinstance(answer, Exception) and not isinstance(answer, Rejection):
+        answers = await self._bus.execute_many(list(sending.values()))
+        for timer_id, answer in zip(sending, answers, strict=True):
+            if isinstance(answer, Fault):
                 raise answer
+            if isinstance(answer, VersionConflict):
+                # Too many wrote to that stream at once: it is still due.
+                continue
+            if isinstance(answer, Exception) and not isinstance(answer, Rejection):
+                broken[timer_id] = answer
+            else:
+                fired.append(timer_id)
         crash_point("timer.after_command")
-        await connection.execute(_FIRED, (self._settings.shard, [row[0] for row in due]))
+        await connection.execute(_FIRED, (self._settings.shard, fired))
+        await self._postpone(connection, broken)
         return len(due)
+
+    async def _postpone(self, connection: psycopg.AsyncConnection[Any], broken: Mapping[str, Exception]) -> None:
+        for timer_id, cause in broken.items():
+            log.error("timer cannot be fired", timer=timer_id, cause=f"{type(cause).__name__}: {cause}")
+        if broken:
+            await connection.execute(_LATER, (_LATER_S, self._settings.shard, list(broken)))

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from random import Random
 
 from infra.supervisor import Supervisor
@@ -39,9 +40,12 @@ class Chaos:
         With enough kills done it goes on at a slower pace, so that the work can come to its end.
         """
         for name in self._victims():
-            await asyncio.sleep(self._random.uniform(*(PAUSE_S_ONCE_ENOUGH if self.enough else PAUSE_S)))
-            if work_over.is_set() and self.enough:
-                break
+            if self.enough:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(work_over.wait(), self._random.uniform(*PAUSE_S_ONCE_ENOUGH))
+                    break
+            else:
+                await asyncio.sleep(self._random.uniform(*PAUSE_S))
             if self._system.alive(name):
                 self._system.kill(name)
                 self.kills[name] += 1

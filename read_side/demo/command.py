@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from infra.console import FAILED, Output, fail, run, settings
+from infra.errors import Rejection
 from infra.ids import new_id
 from infra.telemetry import configure_logging
 from read_side.demo.invented import invented_scenario
@@ -55,5 +56,5 @@ def _prepare(data: Path | None, bars: Bars) -> Stage:
             scenario = invented_scenario()
             return Stage(scenario, totals_of(scenario), bars)
         return Stage(load_scenario(folder), totals_of_files(folder), bars)
-    except (OSError, ValueError, KeyError) as wrong:
+    except (Rejection, OSError, ValueError, KeyError) as wrong:
         fail(f"The recorded input cannot be used: {wrong}")

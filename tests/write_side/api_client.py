@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import orjson
 
 from events.catalog import CATALOG as EVENTS
 from infra.adapters.memory_store import MemoryEventStore
@@ -36,7 +37,9 @@ class CommandApi:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.http.post(path, json={} if fields is None else fields, headers=named)
 
-    async def send(self, content: bytes, content_type: str = "application/json", path: str = "/v1/agents") -> httpx.Response:
+    async def send(
+        self, content: bytes, content_type: str = "application/json", path: str = "/v1/agents"
+    ) -> httpx.Response:
         return await self.http.post(path, content=content, headers={"content-type": content_type})
 
     async def agent(self, name: str = "Ada", **headers: str) -> str:
@@ -46,8 +49,6 @@ class CommandApi:
         return str(answer.json()["stream_id"]).removeprefix("agent-")
 
     async def origin_of_last(self) -> Any:
-        import orjson
-
         return orjson.loads((await self.log.read(0, 1_000))[-1].metadata)
 
 

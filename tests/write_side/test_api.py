@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from api_client import CommandApi, command_api
 
 from infra.settings import Settings
+from tests.write_side.api_client import CommandApi, command_api
 from write_side.catalog import CATALOG
 from write_side.command_route import command_routes
 
@@ -152,7 +152,9 @@ class TestWhatIsKnownOfTheSender:
         assert origin["actor"] == "anonymous"
         assert origin["command_id"] == origin["correlation_id"] == origin["causation_id"]
 
-    @pytest.mark.parametrize("trace", ["nonsense", "00-" + "0" * 32 + "-00f067aa0ba902b7-01", "ff-" + "1" * 32 + "-" + "1" * 16 + "-00"])
+    @pytest.mark.parametrize(
+        "trace", ["nonsense", "00-" + "0" * 32 + "-00f067aa0ba902b7-01", "ff-" + "1" * 32 + "-" + "1" * 16 + "-00"]
+    )
     async def test_leaves_out_a_malformed_trace(self, api: CommandApi, trace: str) -> None:
         await api.agent(traceparent=trace)
         assert "traceparent" not in await api.origin_of_last()

@@ -4,9 +4,9 @@ import logging
 from collections.abc import AsyncIterator
 
 import pytest
-from api_client import CommandApi, command_api
 
 from infra.settings import Settings
+from tests.write_side.api_client import CommandApi, command_api
 
 GOOD = b'{"name":"Ada","agent_type":"reactive"}'
 
@@ -21,16 +21,31 @@ async def api(settings: Settings, caplog: pytest.LogCaptureFixture) -> AsyncIter
 
 
 def nested(opening: bytes, closing: bytes, levels: int) -> bytes:
-    return b'{"kind":"k","requirements":{"cpu_milli":1,"memory_mib":1},"payload":{"deep":' + opening * levels + b"1" + closing * levels + b"}}"
+    job = b'{"kind":"k","requirements":{"cpu_milli":1,"memory_mib":1},"payload":{"deep":'
+    return job + opening * levels + b"1" + closing * levels + b"}}"
+
+
+NOT_JSON = (
+    b"",
+    b"{",
+    b"{,}",
+    b"nonsense",
+    b"{'name': 'Ada'}",
+    GOOD + b"}",
+    GOOD + b" x",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf" + GOOD,
+    b'{"name":"\\ud800","agent_type":"reactive"}',
+    b'{"name":"\x01","agent_type":"reactive"}',
+    b'{"name":"\xed\xa0\x80"}',
+    b'{"name":' + b"9" * 5_000 + b"}",
+    b"[" * 100_000,
+    b'{"a":' * 30_000,
+)
 
 
 class TestABodyThatIsNotJson:
-    @pytest.mark.parametrize(
-        "body",
-        [b"", b"{", b"nonsense", b"{'name': 'Ada'}", GOOD + b"}", GOOD + b" x", b"\xff\xfe", b"\xef\xbb\xbf" + GOOD, b"{,}"]
-        + [b'{"name":"\\ud800","agent_type":"reactive"}', b'{"name":"\x01","agent_type":"reactive"}', b'{"name":"\xed\xa0\x80"}']
-        + [b"[" * 100_000, b'{"a":' * 30_000, b'{"name":' + b"9" * 5_000 + b"}"],
-    )
+    @pytest.mark.parametrize("body", NOT_JSON)
     async def test_is_malformed(self, api: CommandApi, body: bytes) -> None:
         answer = await api.send(body)
         assert answer.status_code == 400
@@ -50,7 +65,10 @@ class TestABodyThatIsNotACommand:
     async def test_is_invalid(self, api: CommandApi, body: bytes) -> None:
         for path in ("/v1/agents", "/v1/agents/a/stop"):
             answer = await api.send(body, path=path)
-            assert (answer.status_code, answer.json()["errors"]) == (422, [{"pointer": "", "detail": "must be an object"}])
+            assert (answer.status_code, answer.json()["errors"]) == (
+                422,
+                [{"pointer": "", "detail": "must be an object"}],
+            )
 
     async def test_is_told_each_field_that_is_wrong(self, api: CommandApi) -> None:
         answer = await api.post("/v1/agents", {"agent_type": "lazy", "config": {"tools": [1]}, "surprise": 1})
@@ -121,7 +139,9 @@ class TestABodyThatIsTooLarge:
 
 
 class TestABodyOfAnotherMediaType:
-    @pytest.mark.parametrize("media_type", ["text/plain", "application/xml", "application/x-www-form-urlencoded", "", "json"])
+    @pytest.mark.parametrize(
+        "media_type", ["text/plain", "application/xml", "application/x-www-form-urlencoded", "", "json"]
+    )
     async def test_is_refused(self, api: CommandApi, media_type: str) -> None:
         assert (await api.send(GOOD, media_type)).status_code == 415
 
@@ -130,7 +150,9 @@ class TestABodyOfAnotherMediaType:
 
 
 class TestAPath:
-    @pytest.mark.parametrize("path", ["/", "", "/v1", "/v1/agents/", "/v1/agents/a", "/v1/agents/a/start/", "/v1/agents/a/fly", "//"])
+    @pytest.mark.parametrize(
+        "path", ["/", "", "/v1", "/v1/agents/", "/v1/agents/a", "/v1/agents/a/start/", "/v1/agents/a/fly", "//"]
+    )
     async def test_that_leads_nowhere_is_not_found(self, api: CommandApi, path: str) -> None:
         assert (await api.http.post(path, json={})).status_code == 404
 

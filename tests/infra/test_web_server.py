@@ -1,0 +1,276 @@
+"""The application on a real socket: slow and hostile clients, live answers, and the end of the process."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+import websockets
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from infra.adapters.web import Application, Route, SocketRoute
+from infra.adapters.web_metrics import WebMetrics
+from infra.adapters.web_request import Answer, Request, Stream
+from infra.adapters.web_server import HEAD_BYTES_MAX, serve
+from infra.embedded.ports import free_port
+from infra.errors import Overloaded
+from infra.telemetry import new_registry
+
+HOST = "127.0.0.1"
+HELLO = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+HOSTILE = (
+    b"GET",
+    b"\x00" * 100,
+    b"GET /\xff HTTP/1.1",
+    b"GET /hello%zz HTTP/1.1",
+    b"GET http://[ HTTP/1.1",
+    b"GET / HTTP/9.9",
+    b"PRI * HTTP/2.0",
+    b"GET /hello HTTP/1.1\r\nX: a\x00b",
+    b"GET /hello HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade",
+    b"POST /hello HTTP/1.1\r\nContent-Length: -1",
+    b"POST /hello HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2",
+    b"POST /hello HTTP/1.1\r\nContent-Length: " + b"9" * 30,
+    b"POST /hello HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz",
+)
+
+
+class World:
+    """A server and what its endpoints wait for."""
+
+    def __init__(self) -> None:
+        self.port = free_port(HOST)
+        self.may_answer = asyncio.Event()
+        self.asked = asyncio.Event()
+        self.streams_open = 0
+        routes = [
+            Route("GET", "/hello", self._hello),
+            Route("POST", "/hello", self._take),
+            Route("GET", "/slow", self._slow),
+            Route("GET", "/stream", self._stream),
+        ]
+        sockets = [SocketRoute("/ws", self._messages), SocketRoute("/full", self._full)]
+        self.application = Application(routes, WebMetrics(new_registry()), sockets)
+
+    async def _hello(self, _: Request) -> Answer:
+        return Answer(200, b'"hello"')
+
+    async def _take(self, request: Request) -> Answer:
+        return Answer(200, b"%d" % len(await request.body(100_000)))
+
+    async def _slow(self, _: Request) -> Answer:
+        self.asked.set()
+        await self.may_answer.wait()
+        return Answer(200, b'"done"')
+
+    async def _parts(self) -> AsyncGenerator[bytes, None]:
+        self.streams_open += 1
+        try:
+            for number in range(1_000_000):
+                yield b"%d " % number
+                await asyncio.sleep(0.01)
+        finally:
+            self.streams_open -= 1
+
+    async def _stream(self, _: Request) -> Stream:
+        return Stream(b"first ", self._parts(), b"text/plain")
+
+    async def _messages(self, _: Request) -> AsyncGenerator[bytes, None]:
+        return self._parts()
+
+    async def _full(self, _: Request) -> AsyncGenerator[bytes, None]:
+        raise Overloaded("Too many requests are waiting.")
+
+    async def ask(self, request: bytes) -> bytes:
+        """All that comes back to some bytes until the server closes or says nothing for a moment."""
+        reader, writer = await asyncio.open_connection(HOST, self.port)
+        answer = b""
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            writer.write(request)
+            while part := await asyncio.wait_for(reader.read(65_536), 0.3):
+                answer += part
+        writer.close()
+        return answer
+
+
+@asynccontextmanager
+async def serving(world: World, **bounds: float) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(serve(world.application, HOST, world.port, **bounds))
+    async with asyncio.timeout(5):
+        while not await _accepts(world.port):
+            await asyncio.sleep(0.02)
+    try:
+        yield task
+    finally:
+        world.may_answer.set()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _accepts(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(HOST, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def until(what: Callable[[], bool], within_s: float = 5) -> None:
+    async with asyncio.timeout(within_s):
+        while not what():
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    world = World()
+    async with serving(world):
+        yield world
+
+
+class TestAHostileClient:
+    @pytest.mark.parametrize("request_line", HOSTILE)
+    async def test_is_never_a_server_error(
+        self, world: World, caplog: pytest.LogCaptureFixture, request_line: bytes
+    ) -> None:
+        answer = await world.ask(request_line + b"\r\nHost: x\r\n\r\n")
+        assert not answer.startswith(b"HTTP/1.1 5")
+        assert [line for line in caplog.records if line.levelno >= logging.ERROR] == []
+        assert b'"hello"' in await world.ask(HELLO)
+
+    async def test_with_headers_without_an_end_is_cut_off(self, world: World) -> None:
+        answer = await world.ask(b"GET /hello HTTP/1.1\r\n" + b"X-Filler: " + b"x" * 2 * HEAD_BYTES_MAX)
+        assert answer.startswith(b"HTTP/1.1 400")
+
+    async def test_with_very_many_headers_is_cut_off(self, world: World) -> None:
+        filler = b"".join(b"X-%d: y\r\n" % number for number in range(20_000))
+        assert (await world.ask(b"GET /hello HTTP/1.1\r\n" + filler)).startswith(b"HTTP/1.1 400")
+
+    async def test_may_send_large_headers_within_the_bound(self, world: World) -> None:
+        filler = b"X-Filler: " + b"x" * (HEAD_BYTES_MAX // 2)
+        assert b'"hello"' in await world.ask(b"GET /hello HTTP/1.1\r\nHost: x\r\n" + filler + b"\r\n\r\n")
+
+    async def test_that_sends_too_much_gets_its_answer(self, world: World) -> None:
+        request = b"POST /hello HTTP/1.1\r\nHost: x\r\nContent-Length: 150000\r\n\r\n" + b"x" * 150_000
+        assert (await world.ask(request)).startswith(b"HTTP/1.1 413")
+
+    async def test_that_sends_chunks_without_an_end_gets_its_answer(self, world: World) -> None:
+        chunks = b"".join(b"%x\r\n%b\r\n" % (1_000, b"x" * 1_000) for _ in range(250))
+        request = b"POST /hello HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks
+        assert (await world.ask(request)).startswith(b"HTTP/1.1 413")
+
+    async def test_may_send_several_requests_at_once(self, world: World) -> None:
+        assert (await world.ask(HELLO * 3)).count(b'"hello"') == 3
+
+
+class TestASlowClient:
+    @pytest.mark.parametrize(
+        "begun",
+        [
+            b"",
+            b"GET /hel",
+            b"GET /hello HTTP/1.1\r\nX-",
+            b"POST /hello HTTP/1.1\r\nContent-Length: 9\r\n\r\nx",
+            HELLO + b"GE",
+        ],
+    )
+    async def test_is_cut_off(self, begun: bytes) -> None:
+        world = World()
+        async with serving(world, request_s_max=0.1, request_check_s=0.05):
+            reader, writer = await asyncio.open_connection(HOST, world.port)
+            writer.write(begun)
+            async with asyncio.timeout(3):
+                while await reader.read(1_000):
+                    pass
+            writer.close()
+
+    async def test_is_not_one_who_only_waits_for_a_slow_answer(self) -> None:
+        world = World()
+        async with serving(world, request_s_max=0.1, request_check_s=0.05):
+            asked = asyncio.create_task(world.ask(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"))
+            await asyncio.sleep(0.25)
+            world.may_answer.set()
+            assert b'"done"' in await asked
+
+
+class TestAStream:
+    async def test_goes_on_until_the_client_leaves(self, world: World) -> None:
+        reader, writer = await asyncio.open_connection(HOST, world.port)
+        writer.write(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"3 ")
+        assert world.streams_open == 1
+        writer.close()
+        await until(lambda: world.streams_open == 0)
+
+    async def test_ends_in_order_when_the_process_stops(self, world: World) -> None:
+        reader, writer = await asyncio.open_connection(HOST, world.port)
+        writer.write(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"3 ")
+        world.application.stopping.set()
+        await asyncio.wait_for(reader.readuntil(b"\r\n0\r\n\r\n"), 3)
+        assert world.streams_open == 0
+        writer.close()
+
+
+class TestAWebSocket:
+    async def test_gets_each_message_until_it_leaves(self, world: World) -> None:
+        async with websockets.connect(f"ws://{HOST}:{world.port}/ws") as socket:
+            assert [await socket.recv() for _ in range(3)] == ["0 ", "1 ", "2 "]
+            assert world.streams_open == 1
+        await until(lambda: world.streams_open == 0)
+
+    async def test_is_closed_when_the_process_stops(self, world: World) -> None:
+        async with websockets.connect(f"ws://{HOST}:{world.port}/ws") as socket:
+            await socket.recv()
+            world.application.stopping.set()
+            assert await _closed(socket) == 1001
+
+    @pytest.mark.parametrize(("path", "status"), [("/nowhere", 404), ("/full", 503), ("/hello", 404)])
+    async def test_is_refused_with_a_status(self, world: World, path: str, status: int) -> None:
+        with pytest.raises(InvalidStatus) as refused:
+            await websockets.connect(f"ws://{HOST}:{world.port}{path}")
+        assert refused.value.response.status_code == status
+
+    async def test_sending_large_messages_is_closed(self, world: World) -> None:
+        async with websockets.connect(f"ws://{HOST}:{world.port}/ws") as socket:
+            await socket.send("x" * 100_000)
+            assert await _closed(socket) == 1009
+
+
+class TestAServerThatStops:
+    async def test_lets_requests_under_way_end(self) -> None:
+        world = World()
+        async with serving(world) as task:
+            asked = asyncio.create_task(world.ask(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"))
+            await world.asked.wait()
+            task.cancel()
+            await asyncio.sleep(0.2)
+            world.may_answer.set()
+            assert b'"done"' in await asked
+            await asyncio.wait_for(_ended(task), 3)
+
+    async def test_takes_no_more_requests(self) -> None:
+        world = World()
+        async with serving(world) as task:
+            task.cancel()
+            await asyncio.wait_for(_ended(task), 3)
+            assert not await _accepts(world.port)
+
+
+async def _ended(task: Awaitable[None]) -> None:
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def _closed(socket: websockets.ClientConnection) -> int | None:
+    """The code with which the server closes."""
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            await asyncio.wait_for(socket.recv(), 3)
+    return socket.close_code
