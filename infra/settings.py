@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     conflict_retries_max: int = 8
     cached_streams_max: int = 20_000
     load_streams_max: int = 500
-    event_bytes_max: int = 1_048_576
+    event_bytes_max: int = 983_040
     store_retry_s_max: float = 10.0
     append_s_max: float = 30.0
     connect_s_max: float = 5.0

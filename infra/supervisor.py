@@ -34,7 +34,7 @@ PORT_FREE_S_MAX = 5.0
 DEATHS_BEFORE_READY_MAX = 5
 BACKOFF_S_MIN = 0.1
 BACKOFF_S_MAX = 5.0
-STEADY_AFTER_S = 30.0
+STEADY_AFTER_S = 8.0
 
 log = structlog.get_logger("supervisor")
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from prometheus_client import CollectorRegistry, Gauge
 from pydantic import BaseModel, Field
 
+from infra.adapters.checkpoints import ConsumerStatus
 from infra.adapters.web import Application, Route
 from infra.adapters.web_docs import Operation, components, document, problems, reference
 from infra.adapters.web_metrics import WebMetrics
@@ -12,6 +13,7 @@ from infra.adapters.web_operations import documentation, operations
 from infra.adapters.web_origin import tenant_of
 from infra.adapters.web_parameters import QueryReader
 from infra.adapters.web_request import Answer, Request
+from projections.catalog import CATALOG
 from read_side.agents import AGENTS
 from read_side.events import CLOUD_EVENT, EventLog
 from read_side.jobs import JOBS
@@ -76,22 +78,16 @@ def _projections(queries: Queries) -> Route:
     async def endpoint(request: Request) -> Answer:
         tenant_of(request)
         nothing.read(request.query)
-        consumers = await queries.models.consumers()
-        names = [each.consumer for each in consumers if each.kind == "projection" and each.shard == queries.log.shard]
-        await queries.seen(names, request)
+        await queries.seen([projection.name for projection in CATALOG], request)
         head = await queries.log.head()
+        shard = queries.log.shard
+        known = {each.consumer: each for each in await queries.models.consumers() if each.shard == shard}
         data = [
-            ProjectionStatus(
-                name=each.consumer,
-                position=each.position,
-                lag=max(0, head - each.position),
-                paused=each.paused,
-                rebuilding=each.rebuild,
-            )
-            for each in await queries.models.consumers()
-            if each.consumer in names
+            # Its checkpoint may be older than what it has told of itself.
+            _status(projection.name, await queries.models.position(projection.name), known.get(projection.name), head)
+            for projection in CATALOG
         ]
-        position = min((each.position for each in data), default=0)
+        position = min(each.position for each in data)
         return answer(ProjectionPage(data=data).model_dump_json().encode(), position)
 
     replies = found("All read models.", reference("ProjectionPage")) | problems(400, 409, 422, 500, 503, 504)
@@ -99,3 +95,14 @@ def _projections(queries: Queries) -> Route:
         "list_projections", "projections", "How far each read model has come", replies, QUERY_PARAMETERS
     )
     return Route("GET", "/v1/projections", endpoint, operation)
+
+
+def _status(name: str, position: int, consumer: ConsumerStatus | None, head: int) -> ProjectionStatus:
+    """There is no consumer yet of a model that no projector has begun."""
+    return ProjectionStatus(
+        name=name,
+        position=position,
+        lag=max(0, head - position),
+        paused=consumer is not None and consumer.paused,
+        rebuilding=consumer is not None and consumer.rebuild,
+    )

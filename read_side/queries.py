@@ -50,13 +50,13 @@ class Queries:
         Raises PositionNotReached, NotYetVisible when they do not get there in time, and InvalidFields.
         """
         wanted = min_position_of(request)
-        reached = min([await self.models.position(model) for model in models], default=0)
-        if models and wanted > reached:
+        reached = min([await self.models.position(model) for model in models])
+        if wanted > reached:
             if wanted > (head := await self.log.head()):
                 raise PositionNotReached(f"The log is at position {head}, not at {wanted} yet.", position=head)
             for model in models:
                 await self.models.wait_for(model, wanted, self.settings.wait_for_position_s_max)
-        return max(wanted, reached) if models else reached
+        return max(wanted, reached)
 
 
 def min_position_of(request: Request) -> int:

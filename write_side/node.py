@@ -51,6 +51,8 @@ class RegisterNode(Command):
 class HeartbeatNode(Command):
     """Say that the node is alive; recorded only if it was not online."""
 
+    heartbeat = True
+
     node_id: Id
 
 

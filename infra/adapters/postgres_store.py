@@ -32,6 +32,7 @@ CROSS JOIN LATERAL (
     ORDER BY e.stream_version
 ) e
 """
+_OPEN_S = 0.5
 _HEAD = "SELECT position FROM log_head WHERE shard = %s"
 _FIRST = "SELECT COALESCE((SELECT position FROM event ORDER BY position LIMIT 1), 1)"
 
@@ -60,13 +61,31 @@ def open_pool(database_url: str, size_max: int, *, size_min: int = 1) -> AsyncCo
     )
 
 
+async def opened_pool(database_url: str, size_max: int, within_s: float) -> AsyncConnectionPool[Connection]:
+    """An open pool, with a server that may be starting. Raises StoreUnavailable when it does not answer in time.
+
+    A pool gives up for good when its first connection is refused, so it is a new one for each attempt.
+    """
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + within_s
+    while True:
+        pool = open_pool(database_url, size_max)
+        try:
+            await pool.open(wait=True, timeout=_OPEN_S)
+            return pool
+        except PoolTimeout as late:
+            await pool.close()
+            if clock() >= deadline:
+                raise StoreUnavailable("Postgres cannot be reached.") from late
+
+
 class PostgresEventStore:
     """One per process; `open` it inside the running loop."""
 
-    def __init__(self, database_url: str, settings: Settings) -> None:
+    def __init__(self, database_url: str, settings: Settings, pool: AsyncConnectionPool[Connection]) -> None:
         self.shard = settings.shard
         self._settings = settings
-        self._pool = open_pool(database_url, settings.read_connections_max)
+        self._pool = pool
         self._appender = Appender(database_url, settings.shard, settings)
         self._wanted: dict[tuple[str, str, int], list[asyncio.Future[list[Record]]]] = {}
         self._loader: asyncio.Task[None] | None = None
@@ -74,13 +93,8 @@ class PostgresEventStore:
     @classmethod
     async def open(cls, database_url: str, settings: Settings) -> "PostgresEventStore":
         """Raises StoreUnavailable if the server does not answer in time."""
-        store = cls(database_url, settings)
-        try:
-            await store._pool.open(wait=True, timeout=settings.store_retry_s_max)
-        except PoolTimeout as late:
-            await store.close()
-            raise StoreUnavailable("The event store cannot be reached.") from late
-        return store
+        pool = await opened_pool(database_url, settings.read_connections_max, settings.store_retry_s_max)
+        return cls(database_url, settings, pool)
 
     @property
     def died(self) -> "asyncio.Future[None]":

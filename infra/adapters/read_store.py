@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg_pool import AsyncConnectionPool
 
 from infra.adapters.checkpoints import ConsumerStatus
-from infra.adapters.postgres_store import open_pool
+from infra.adapters.postgres_store import Connection, opened_pool
 from infra.adapters.read_table import ReadTable
 from infra.errors import Fault, StoreUnavailable
 from infra.patterns.projection import Key, Projection, Row
@@ -29,9 +30,9 @@ class NotYetVisible(Fault):
 class ReadStore:
     """One per process of the read side. `seen` may be called with news of consumers' positions, which saves asking for them."""
 
-    def __init__(self, database_url: str, settings: Settings) -> None:
+    def __init__(self, settings: Settings, pool: AsyncConnectionPool[Connection]) -> None:
         self._settings = settings
-        self._pool = open_pool(database_url, settings.query_connections_max)
+        self._pool = pool
         self._positions: dict[str, int] = {}
         self._waiters: dict[str, list[tuple[int, asyncio.Future[None]]]] = {}
         self._polling: asyncio.Task[None] | None = None
@@ -39,9 +40,10 @@ class ReadStore:
 
     @classmethod
     async def open(cls, database_url: str, settings: Settings) -> "ReadStore":
-        store = cls(database_url, settings)
-        await store._pool.open(wait=True, timeout=settings.store_retry_s_max)
-        return store
+        """Raises StoreUnavailable if the server does not answer in time."""
+        return cls(
+            settings, await opened_pool(database_url, settings.query_connections_max, settings.store_retry_s_max)
+        )
 
     async def close(self) -> None:
         if self._polling is not None:

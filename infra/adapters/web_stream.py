@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from infra.cancellation import end
 from infra.errors import Fault
 
 log = structlog.get_logger()
@@ -78,10 +79,13 @@ async def _pump(
         await asyncio.wait((sending, left, stopped), return_when=asyncio.FIRST_COMPLETED)
         return left.done()
     finally:
-        for task in (sending, left, stopped):
-            task.cancel()
-        for ended in await asyncio.gather(sending, left, stopped, return_exceptions=True):
-            if isinstance(ended, Fault):
-                log.warning("stream.failed", code=ended.code)
-            elif isinstance(ended, Exception) and not isinstance(ended, OSError):
-                log.error("stream.broke_down", exc_info=ended)
+        await end(sending, left, stopped)
+        for task in (sending, left):
+            _log_breakdown(None if task.cancelled() else task.exception())
+
+
+def _log_breakdown(error: BaseException | None) -> None:
+    if isinstance(error, Fault):
+        log.warning("stream.failed", code=error.code)
+    elif error is not None and not isinstance(error, OSError):
+        log.error("stream.broke_down", exc_info=error)

@@ -132,8 +132,7 @@ class Consumer:
         checkpoint = await self._checkpoints.read(connection)
         self.position = self._stored = checkpoint.position
         await self._begin(connection)
-        clock = asyncio.get_running_loop().time
-        look_at = 0.0
+        clock, look_at = asyncio.get_running_loop().time, 0.0
         while True:
             if clock() >= look_at:
                 checkpoint = await self._control(connection)
@@ -221,7 +220,7 @@ class Consumer:
                 await self._commit(connection, mine, until)
             self.position = until
         except (Poison, psycopg.Error) as refused:
-            if isinstance(refused, psycopg.OperationalError):
+            if is_breakdown(refused):
                 raise
             await self._begin(connection)
             await self._one_by_one(connection, mine, until)
@@ -257,7 +256,7 @@ class Consumer:
             try:
                 await self._commit(connection, [record], record.position)
             except (Poison, psycopg.Error) as refused:
-                if isinstance(refused, psycopg.OperationalError):
+                if is_breakdown(refused):
                     raise
                 log.warning("event parked", consumer=self._handler.name, position=record.position, type=record.type)
                 await self._handler.begin(connection, self.position)
@@ -281,7 +280,7 @@ class Consumer:
                     await self._handler.apply(connection, records if what == "retry" else [])
                     await self._checkpoints.forget(connection, [position])
             except (Poison, psycopg.Error) as refused:
-                if isinstance(refused, psycopg.OperationalError):
+                if is_breakdown(refused):
                     raise
                 failed.add((tenant_id, stream_id))
                 await self._handler.begin(connection, self.position)
@@ -294,3 +293,8 @@ def cause_of(refused: Exception) -> str:
     """Why an event was parked, for people."""
     cause = refused.__cause__ or refused
     return f"{type(cause).__name__}: {cause}"
+
+
+def is_breakdown(refused: Exception) -> bool:
+    """Whether the database is to blame and not the event. What exceeds a limit of Postgres (class 54) will always do so."""
+    return isinstance(refused, psycopg.OperationalError) and not (refused.sqlstate or "").startswith("54")

@@ -27,7 +27,7 @@ def mirror_source(stream: EventStream, durable: str) -> Source:
                     continue
                 messages = coming.result()
                 coming = asyncio.ensure_future(delivery.next())
-                yield [decode(message.payload) for message in messages]
+                yield [decode(message.payload, message.seq) for message in messages]
         finally:
             if coming is not None:
                 coming.cancel()

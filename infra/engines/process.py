@@ -10,6 +10,8 @@ from typing import Any
 import structlog
 import uvloop
 
+from infra.cancellation import end
+
 log = structlog.get_logger()
 
 _GC_THRESHOLDS = (20_000, 20, 20)
@@ -26,9 +28,7 @@ async def run_together(*tasks: Coroutine[Any, Any, None], died: Awaitable[None] 
     if died is not None:
         watched.append(asyncio.ensure_future(died))
     done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
-    for task in watched:
-        task.cancel()
-    await asyncio.gather(*watched, return_exceptions=True)
+    await end(*watched)
     if not stop.is_set():
         for ended in done:
             ended.result()

@@ -14,7 +14,7 @@ from events.event import Event
 from infra.adapters.checkpoints import BEHIND_PARKED, Checkpoints
 from infra.adapters.event_store import EventStore, Record
 from infra.adapters.read_table import ReadTable
-from infra.engines.consumer import Poison, cause_of
+from infra.engines.consumer import Poison, cause_of, is_breakdown
 from infra.engines.feed import read_ahead
 from infra.patterns.projection import Key, Projection, Row
 from infra.settings import Settings
@@ -115,7 +115,7 @@ class Projector:
             async with connection.transaction():
                 await self._fold(connection, table, records)
         except (Poison, psycopg.Error) as refused:
-            if isinstance(refused, psycopg.OperationalError):
+            if is_breakdown(refused):
                 raise
             self._rows.clear()
             return refused

@@ -14,13 +14,14 @@ class Command(BaseModel):
     """What is asked for: imperative, frozen.
 
     `creates` marks the command that begins a stream (`POST /v1/agents`); `public` is False for commands that only sagas and
-    companions send.
+    companions send; `heartbeat` marks a sign of life, whose time is noted beside the log.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     creates: ClassVar[bool] = False
     public: ClassVar[bool] = True
+    heartbeat: ClassVar[bool] = False
 
 
 Others = Mapping[str, Any]

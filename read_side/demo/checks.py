@@ -45,13 +45,13 @@ def check_agents(scenario: Scenario, totals: Totals, seen: Evidence) -> Iterator
     yield same("agent tasks handed over", totals.runs["handed_over"], endings["handed_over"])
     yield same("agent tasks failed", totals.runs["failed"], endings["failed"])
     rewarded = sum(task.result == {"reward": REWARD_WHOLE} for task in seen.tasks)
-    yield same("agent tasks completed with full reward", totals.rewarded, rewarded)
+    yield same("agent tasks with full reward", totals.rewarded, rewarded)
     yield same("messages", totals.messages, sum(task.messages + task.tool_replies for task in seen.tasks))
     yield same("tool replies", totals.tool_replies, sum(task.tool_replies for task in seen.tasks))
     yield same("tool errors", totals.tool_errors, sum(task.tool_errors for task in seen.tasks))
     steps = sum(len(run.steps) for run in scenario.runs)
     found = sum(_equal_steps(run.steps, seen.timelines.get(run.id, [])) for run in scenario.runs)
-    yield same("steps word for word and in order", steps, found)
+    yield same("steps word for word, in order", steps, found)
 
 
 def check_pipelines(totals: Totals, seen: Evidence) -> Iterator[Check]:
@@ -60,7 +60,7 @@ def check_pipelines(totals: Totals, seen: Evidence) -> Iterator[Check]:
     yield same("pipeline jobs completed", totals.pipeline_jobs, len(completed))
     yield same("pipeline milliseconds of work", totals.pipeline_ms, sum(job.duration_ms or 0 for job in completed))
     respected = sum(_started_after(job, jobs.get(parent)) for job in jobs.values() for parent in job.depends_on)
-    yield same("pipeline edges whose child started after its parent ended", totals.edges, respected)
+    yield same("pipeline edges, parent before child", totals.edges, respected)
 
 
 def check_cluster(scenario: Scenario, totals: Totals, seen: Evidence) -> Iterator[Check]:
@@ -70,7 +70,7 @@ def check_cluster(scenario: Scenario, totals: Totals, seen: Evidence) -> Iterato
     for ending in ("completed", "failed", "cancelled"):
         yield same(f"pods {ending}", totals.pods[ending], endings[ending])
     cancelled = {pod.job_id for pod in pods if pod.status == "cancelled"}
-    yield same("cancelled pods that ever started", 0, len(cancelled & seen.log.started))
+    yield same("cancelled pods that started", 0, len(cancelled & seen.log.started))
     gpu_milli_ms = sum(pod.gpu_milli_ms for pod in pods)
     yield Check(
         "GPU-seconds",
@@ -79,17 +79,17 @@ def check_cluster(scenario: Scenario, totals: Totals, seen: Evidence) -> Iterato
         gpu_milli_ms == totals.gpu_milli_ms,
     )
     yield same("nodes", len(scenario.nodes), len(seen.nodes))
-    yield same("nodes ever over capacity, by the node board", 0, sum(node.over_capacity for node in seen.nodes))
-    yield same("reservations over capacity at any position of the log", 0, seen.log.over_capacity)
+    yield same("nodes ever over capacity (node board)", 0, sum(node.over_capacity for node in seen.nodes))
+    yield same("reservations over capacity (replay)", 0, seen.log.over_capacity)
     yield same("reservations left", 0, seen.log.reserved + sum(len(node.reservations) for node in seen.nodes))
     yield same("releases of what was not reserved", 0, seen.log.unmatched_releases)
-    yield same("jobs that did not end exactly once", 0, sum(seen.log.endings[job.job_id] != 1 for job in seen.jobs))
+    yield same("jobs not ended exactly once", 0, sum(seen.log.endings[job.job_id] != 1 for job in seen.jobs))
 
 
 def check_log(seen: Evidence, alone: bool) -> Iterator[Check]:
     if alone:
-        yield same("positions of the log, from 1 without a gap", seen.log.head, seen.log.events - seen.log.gaps)
-    yield same("stream versions missing, twice or out of order", 0, seen.log.version_gaps)
+        yield same("positions of the log, gapless", seen.log.head, seen.log.events - seen.log.gaps)
+    yield same("stream versions missing or twice", 0, seen.log.version_gaps)
 
 
 def check_read_models(seen: Evidence) -> Iterator[Check]:
@@ -103,7 +103,7 @@ def check_read_models(seen: Evidence) -> Iterator[Check]:
     for category, rows in versions.items():
         yield same(f"{category} events, each once", seen.log.count(category), _counted_once(category, rows, seen))
     once = sum(len(rows) for rows in seen.timelines.values() if _is_gapless(rows))
-    yield same("timeline rows, one for each task event", seen.log.count("task"), once)
+    yield same("timeline rows, one a task event", seen.log.count("task"), once)
     for name, rows_seen in (("tasks", seen.tasks), ("nodes", seen.nodes), ("jobs", seen.jobs)):
         statuses = _text(Counter(row.status for row in rows_seen))
         yield same(f"summary of {name}", statuses, _text(seen.summaries[name].by_status))

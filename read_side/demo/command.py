@@ -1,7 +1,10 @@
 """`foldwork demo`: plays recorded input through a system of its own, or through one that runs, and checks the outcome."""
 
+import asyncio
+import signal
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,9 +16,11 @@ from read_side.demo.invented import invented_scenario
 from read_side.demo.play import Target
 from read_side.demo.progress import Bars
 from read_side.demo.recorded import data_folder, load_scenario
-from read_side.demo.report import show
+from read_side.demo.report import Report, show
 from read_side.demo.stage import Stage
 from read_side.demo.totals import totals_of, totals_of_files
+
+TERMINATED = 128 + signal.SIGTERM
 
 
 def demo(
@@ -40,9 +45,9 @@ def demo(
     with Bars(shown=output is Output.table) as bars:
         stage = _prepare(data, bars)
         if command_url and query_url:
-            report = run(stage.on_running(Target(command_url, query_url, f"demo-{new_id()}")))
+            report = run(_until_terminated(stage.on_running(Target(command_url, query_url, f"demo-{new_id()}"))))
         else:
-            report = run(stage.on_own(given, chaos=chaos, keep=keep))
+            report = run(_until_terminated(stage.on_own(given, chaos=chaos, keep=keep)))
     show(report, output)
     if not report.ok:
         raise typer.Exit(FAILED)
@@ -58,3 +63,22 @@ def _prepare(data: Path | None, bars: Bars) -> Stage:
         return Stage(load_scenario(folder), totals_of_files(folder), bars)
     except (Rejection, OSError, ValueError, KeyError) as wrong:
         fail(f"The recorded input cannot be used: {wrong}")
+
+
+async def _until_terminated(work: Coroutine[Any, Any, Report]) -> Report:
+    """Clean up on SIGTERM too, as on Ctrl-C."""
+    working = asyncio.ensure_future(work)
+    terminated = False
+
+    def terminate() -> None:
+        nonlocal terminated
+        terminated = True
+        working.cancel()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
+    try:
+        return await working
+    except asyncio.CancelledError:
+        if terminated:
+            raise typer.Exit(TERMINATED) from None
+        raise

@@ -21,21 +21,14 @@ class Bars:
         self._progress = Progress(*columns, console=stderr, disable=not (shown and stderr.is_terminal))
         self._bars: dict[str, TaskID] = {}
 
-    def open(self, name: str, total: int | None = None) -> None:
-        """Show a bar, if there is anything to do; without a total it only tells that something goes on."""
-        if total != 0:
+    def open(self, name: str, total: int = 1) -> None:
+        """Show a bar, if there is anything to do."""
+        if total:
             self._bars[name] = self._progress.add_task(name, total=total)
 
     def advance(self, name: str, count: int = 1) -> None:
         if name in self._bars:
             self._progress.advance(self._bars[name], count)
-
-    def close(self, name: str) -> None:
-        """Mark it as done."""
-        if name in self._bars:
-            bar = self._bars[name]
-            done = self._progress.tasks[bar].completed or 1
-            self._progress.update(bar, total=done, completed=done)
 
     def __enter__(self) -> "Bars":
         self._progress.start()

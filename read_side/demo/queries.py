@@ -103,7 +103,11 @@ class QueryClient:
                     if event.position > after:
                         after = event.position
                         yield event
-            except (httpx.TransportError, httpx.HTTPStatusError):
+            except httpx.TransportError:
+                wait_s = min(2 * wait_s, RETRY_S_MAX)
+            except httpx.HTTPStatusError as refused:
+                if refused.response.status_code not in TRY_AGAIN:
+                    raise UnexpectedAnswer(f"GET /v1/events/stream: {refused.response.status_code}") from refused
                 wait_s = min(2 * wait_s, RETRY_S_MAX)
             await asyncio.sleep(wait_s)
 

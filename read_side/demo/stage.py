@@ -48,15 +48,18 @@ class Stage:
         return await self._compare(target, [_in_time(in_time, SWIFT)], {}, alone=False)
 
     async def on_own(self, settings: Settings, *, chaos: bool, keep: bool) -> Report:
-        """Start a system in an empty folder, which is deleted afterwards unless it is asked for or something differs."""
-        folder = _new_folder()
-        report: Report | None = None
+        """Start a system in an empty folder, which is deleted afterwards unless something went wrong or it is to be kept."""
+        folder, wanted = _new_folder(), True
         try:
             async with self._started(settings, folder) as system:
                 target = Target(system.url("write_side"), system.url("read_side"), TENANT)
                 report = await (self._in_chaos(system, target) if chaos else self._in_peace(system, target))
+            wanted = keep or not report.ok
+        except asyncio.CancelledError:
+            wanted = keep
+            raise
         finally:
-            if keep or report is None or not report.ok:
+            if wanted:
                 stderr.print(f"The database and the logs are in {folder}")
             else:
                 EmbeddedPostgres(folder, folder / "logs").erase()
@@ -93,7 +96,7 @@ class Stage:
             async with QueryClient(target.query_url, target.tenant) as queries:
                 seen = await gather_evidence(queries)
             checks = [*check_all(self.scenario, self.totals, seen, alone=alone), *more]
-        self.bars.close(CHECK_BAR)
+        self.bars.advance(CHECK_BAR)
         return Report(self.scenario.source, checks, self.seconds, seen.log.events, Counter(kills))
 
     @asynccontextmanager
@@ -104,7 +107,7 @@ class Stage:
         self.bars.open(START_BAR)
         with self._timed("start"):
             await system.start()
-        self.bars.close(START_BAR)
+        self.bars.advance(START_BAR)
         try:
             yield system
         finally:

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -202,9 +202,10 @@ class TestASessionThatIsEndedByForce:
         async def write(store: PostgresEventStore, number: int) -> None:
             version = 0
             while not ending.is_set():
-                answer = await store.append(one(f"thing-{number}", version, 2))
-                version = answer.version
-                acknowledged.append(answer)
+                with suppress(StoreUnavailable):  # then nothing was written, and it is tried again
+                    answer = await store.append(one(f"thing-{number}", version, 2))
+                    version = answer.version
+                    acknowledged.append(answer)
 
         async def read(store: PostgresEventStore) -> None:
             seen = 0
@@ -216,9 +217,11 @@ class TestASessionThatIsEndedByForce:
 
         async def terminate(direct: psycopg.AsyncConnection[Any]) -> None:
             others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            for _ in range(40):
-                await asyncio.sleep(0.03)
+            for number in range(400):
+                await asyncio.sleep(0.03 + 0.02 * (number % 4))
                 await direct.execute(others)
+                if number >= 40 and len(acknowledged) > 40:
+                    break
             ending.set()
 
         async with (

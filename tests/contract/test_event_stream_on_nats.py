@@ -26,6 +26,7 @@ from infra.embedded.ports import free_port
 from infra.ids import new_id
 from infra.settings import Settings
 
+pytestmark = pytest.mark.servers
 SETTINGS = Settings(relay_batch_events_max=100, consumer_batch_events_max=50)
 
 
@@ -87,32 +88,6 @@ async def restart(server: EmbeddedNats) -> None:
     await server.start()
 
 
-class TestFrames:
-    def test_of_one_event_carry_the_fence(self) -> None:
-        assert nats_frames.message((b"evt.a.b", b"{}"), 7, b"_INBOX.1") == (
-            b"HPUB evt.a.b _INBOX.1 43 45\r\nNATS/1.0\r\nNats-Expected-Last-Sequence:7\r\n\r\n{}\r\n"
-        )
-
-    def test_of_a_batch_carry_the_fence_first_and_the_commit_last(self) -> None:
-        staged, commit = nats_frames.batch([(b"a", b"1"), (b"b", b"22"), (b"c", b"333")], b"x", 7, b"_INBOX.1")
-        header = b"NATS/1.0\r\nNats-Batch-Id:x\r\nNats-Batch-Sequence:%d\r\n"
-        first = header % 1 + b"Nats-Expected-Last-Sequence:7\r\n\r\n"
-        second, third = header % 2 + b"\r\n", header % 3 + b"Nats-Batch-Commit:1\r\n\r\n"
-        assert staged == (
-            b"HPUB a %d %d\r\n%b1\r\n" % (len(first), len(first) + 1, first)
-            + b"HPUB b %d %d\r\n%b22\r\n" % (len(second), len(second) + 2, second)
-        )
-        assert commit == b"HPUB c _INBOX.1 %d %d\r\n%b333\r\n" % (len(third), len(third) + 3, third)
-
-    @pytest.mark.parametrize(
-        ("tenant", "token"),
-        [("acme", "acme"), ("a.b", "a=2Eb"), ("a b*>", "a=20b=2A=3E"), ("ü", "=C3=BC"), ("a=2Eb", "a=3D2Eb")],
-    )
-    def test_have_a_subject_that_no_two_tenants_share(self, tenant: str, token: str) -> None:
-        assert nats_frames.Subjects(0).of(tenant, "agent.started") == f"evt.{token}.agent.started".encode()
-
-
-@pytest.mark.servers
 class TestTwoShards:
     async def test_share_one_server_and_the_form_of_subjects(
         self, server: EmbeddedNats, stream: NatsEventStream
@@ -132,7 +107,6 @@ class TestTwoShards:
         await other.close()
 
 
-@pytest.mark.servers
 class TestABatch:
     async def test_holds_no_more_bytes_than_it_may(self, server: EmbeddedNats) -> None:
         small = await NatsEventStream.connect(server.url, Settings(relay_batch_bytes_max=10_000))
@@ -154,7 +128,6 @@ class TestABatch:
         await publish(stream, 1, 1)
 
 
-@pytest.mark.servers
 class TestAStreamOfAnotherShape:
     async def test_has_its_bounds_changed(self, server: EmbeddedNats, stream: NatsEventStream) -> None:
         later = await NatsEventStream.connect(server.url, Settings(mirror_bytes_max=50_000_000))
@@ -180,7 +153,6 @@ class TestAStreamOfAnotherShape:
             await (await stream.client()).api("STREAM.CREATE.EVENTS_0", {"name": "EVENTS_0", "storage": "paper"})
 
 
-@pytest.mark.servers
 class TestASign:
     async def test_of_a_wake_comes_through(self, server: EmbeddedNats, stream: NatsEventStream) -> None:
         await stream.listen()
@@ -209,7 +181,6 @@ class TestASign:
         await asyncio.wait_for(stream.woken.wait(), 2)
 
 
-@pytest.mark.servers
 class TestAnUnreachableServer:
     async def test_keeps_nobody_waiting_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("infra.adapters.nats_stream._CONNECT_S_MAX", 0.3)
@@ -245,7 +216,6 @@ class TestAnUnreachableServer:
         await other.stop()
 
 
-@pytest.mark.servers
 class TestADeliveryFromJetStream:
     async def test_goes_on_after_the_server_was_killed(self, server: EmbeddedNats, stream: NatsEventStream) -> None:
         await publish(stream, 1, 2_000)

@@ -6,7 +6,7 @@ import psycopg
 
 from infra.adapters.nats_stream import NatsEventStream
 from infra.adapters.postgres_store import PostgresEventStore
-from tests.faults.load import DEADLINE_TENANT, Load
+from tests.faults.load import Load
 from tests.faults.log_checks import audit, lost
 from tests.faults.read_models import differences, made_anew, row_count, tables
 from tests.faults.system import BreakableSystem
@@ -44,24 +44,32 @@ async def examine(system: BreakableSystem, load: Load) -> str:
     assert missing == 0
     assert load.answers.changed == []
     assert found.faults == {}
-    assert await timed_out(url) == load.deadlines
+    assert await timed_out(url, load.deadline_tenant) == load.deadlines
+    await mirror_is_exact(system)
     store = await PostgresEventStore.open(url, system.settings)
-    stream = await NatsEventStream.connect(system.nats_url, system.settings, "examination")
-    try:
-        await becomes_equal(store, stream, MIRROR_S_MAX)
-        rows = await tables(url)
-        assert differences(await made_anew(store, url, system.settings), rows) == []
-    finally:
-        await stream.close()
-        await store.close()
+    rows = await tables(url)
+    anew = await made_anew(store, url, system.settings)
+    await store.close()
+    assert differences(anew, rows) == []
     return (
         f"{len(acknowledged)} acknowledged events, {missing} lost, {found.doubled} doubled, {row_count(rows)} rows and a"
         f" mirror of {head} events exact"
     )
 
 
-async def timed_out(database_url: str) -> int:
+async def mirror_is_exact(system: BreakableSystem) -> None:
+    """Wait until the mirror is the log, position by position."""
+    store = await PostgresEventStore.open(system.database_url, system.settings)
+    stream = await NatsEventStream.connect(system.nats_url, system.settings, "examination")
+    try:
+        await becomes_equal(store, stream, MIRROR_S_MAX)
+    finally:
+        await stream.close()
+        await store.close()
+
+
+async def timed_out(database_url: str, tenant_id: str) -> int:
     """How many of the tasks that nobody works on were timed out."""
     async with await psycopg.AsyncConnection.connect(database_url) as connection:
-        row = await (await connection.execute(_TIMED_OUT, (DEADLINE_TENANT,))).fetchone()
+        row = await (await connection.execute(_TIMED_OUT, (tenant_id,))).fetchone()
     return int(row[0]) if row else 0

@@ -25,7 +25,6 @@ from tests.faults.recording import Answers, recording_sender
 from tests.faults.system import BreakableSystem
 
 PACE = replace(SLOW, submission_s=8.0, step_pause_s=0.05, pipeline_pause_s=2.0, work_s_max=90.0)
-DEADLINE_TENANT = "deadlines"
 DEADLINE_S = 1.0
 DEADLINE_PAUSE_S = 0.25
 FINISH_S_MAX = 100.0
@@ -43,6 +42,7 @@ class Load:
     def __init__(self, system: BreakableSystem) -> None:
         self.answers = Answers()
         self.tenants: list[str] = []
+        self.deadline_tenant = f"deadlines-{new_id()}"
         self.deadlines = 0
         self._system = system
         self._scenario = small_scenario()
@@ -83,7 +83,7 @@ class Load:
 
     async def _set_deadlines(self) -> None:
         """Tasks that nobody works on."""
-        async with self.sender(DEADLINE_TENANT, "customer") as sender:
+        async with self.sender(self.deadline_tenant, "customer") as sender:
             create = command("CreateAgent", new_id(), agent_id="idle", name="Idle", agent_type="reactive")
             await sender.send(create)
             while not self._enough.is_set():

@@ -1,13 +1,17 @@
 """A whole system to break: as `foldwork up` starts it, but what its processes find in their environment can be changed."""
 
 import asyncio
+import contextlib
 import shutil
+import signal
 import tempfile
 from collections import ChainMap
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import httpx
 
 from infra.embedded.nats import EmbeddedNats
 from infra.embedded.ports import free_port
@@ -57,21 +61,42 @@ class BreakableSystem(Supervisor):
         return replace(launch, environment=environment)
 
     @asynccontextmanager
-    async def standby(self, name: str) -> AsyncIterator[PartProcess]:
+    async def standby(self, name: str) -> AsyncIterator["Standby"]:
         """A second process of a part, which is not started again."""
         part = self._parts[name]
-        port = free_port(
-            self.settings.host, frozenset(getattr(self.settings, each.port) for each in self._parts.values())
-        )
+        taken = frozenset(getattr(self.settings, each.port) for each in self._parts.values())
+        elsewhere = self.settings.model_copy(update={part.port: free_port(self.settings.host, taken)})
         launch = super()._launch(part)
-        environment = {**(launch.environment or {}), f"FOLDWORK_{part.port.upper()}": str(port)}
+        environment = {
+            **(launch.environment or {}),
+            f"FOLDWORK_{part.port.upper()}": str(getattr(elsewhere, part.port)),
+        }
         log = launch.log.with_name(f"{name}-standby.log")
         process = PartProcess(replace(launch, name=f"{name}-standby", environment=environment, log=log))
         await process.start()
         try:
-            yield process
+            await _until_ready(part.url(elsewhere))
+            yield Standby(process, part.url(elsewhere))
         finally:
+            process.kill(signal.SIGCONT)
             await process.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class Standby:
+    """A second process of a part, and where it answers."""
+
+    process: PartProcess
+    url: str
+
+
+async def _until_ready(url: str) -> None:
+    async with asyncio.timeout(STANDBY_READY_S_MAX), httpx.AsyncClient(trust_env=False) as http:
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if (await http.get(url + "/readyz")).status_code == httpx.codes.OK:
+                    return
+            await asyncio.sleep(0.1)
 
 
 def new_folder() -> Path:

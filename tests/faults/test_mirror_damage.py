@@ -13,9 +13,12 @@ import pytest_asyncio
 
 from infra.adapters.nats_stream import NatsEventStream
 from infra.embedded.nats import EmbeddedNats
+from infra.ids import new_id
 from infra.settings import Settings
-from tests.faults.examination import at_rest, examine
+from read_side.demo.client import command
+from tests.faults.examination import at_rest, examine, mirror_is_exact
 from tests.faults.load import Load
+from tests.faults.metrics import samples
 from tests.faults.recovery import Probe
 from tests.faults.system import BreakableSystem, running_system
 
@@ -23,7 +26,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.servers]
 
 WAIT_S_MAX = 30.0
 BACK_S_MAX = 10.0
-LOAD_BEFORE_COPY_S = 1.0
+EVENTS_BETWEEN = 50
 CUT = 0.6
 
 
@@ -53,6 +56,19 @@ class Field:
         yield
         await self.nats.start()
 
+    async def write_some(self) -> None:
+        """Something that the copy does not have; the mirror has it before this ends."""
+        async with Load(self.system).sender("between-copies", "somebody") as sender:
+            names = (new_id() for _ in range(EVENTS_BETWEEN))
+            await sender.send_accepted(
+                *(command("CreateAgent", name, agent_id=name, name=name, agent_type="reactive") for name in names)
+            )
+        await mirror_is_exact(self.system)
+
+    async def heals(self) -> int:
+        """How often the relay repaired the stream."""
+        return int(sum((await samples(self.system.url("relay"), "foldwork_relay_heals_total")).values()))
+
     async def delete_folder(self) -> None:
         async with self.nats_away():
             shutil.rmtree(self.files)
@@ -69,7 +85,7 @@ class Field:
     async def restore_older_copy(self) -> None:
         async with self.nats_away():
             shutil.copytree(self.files, self.folder / "copy")
-        await asyncio.sleep(LOAD_BEFORE_COPY_S)
+        await self.write_some()
         async with self.nats_away():
             shutil.rmtree(self.files)
             (self.folder / "copy").rename(self.files)
@@ -91,6 +107,9 @@ DAMAGES = [Field.delete_folder, Field.delete_stream, Field.truncate, Field.resto
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def field() -> AsyncIterator[Field]:
     async with running_system(Settings(mirror_audit_s=2.0), own_nats=True) as system:
+        load = Load(system)
+        async with load.running():
+            await load.finish()
         assert system.nats is not None
         yield Field(system, system.folder.path.parent / "nats")
 
@@ -101,19 +120,25 @@ class TestADamagedMirror:
     async def test_becomes_the_log_again_and_consumers_go_on(
         self, field: Field, damage: Damage, saw: Callable[[str], None]
     ) -> None:
+        await at_rest(field.system)
+        healed, began = await field.heals(), time.time()
+        await damage(field)
+        await mirror_is_exact(field.system)
+        at_rest_s = time.time() - began
+        healed_at_rest = await field.heals() - healed
         load = Load(field.system)
         async with Probe.of(field.system, load) as probe, load.running(probe.ask(), probe.watch()):
             await probe.recovery_s(time.time(), WAIT_S_MAX)
-            began = time.time()
             await damage(field)
             under_load_s = await probe.recovery_s(time.time(), WAIT_S_MAX)
-            away_s = time.time() - began - under_load_s
             await load.finish()
-        await at_rest(field.system)
-        await damage(field)
         found = await examine(field.system, load)
         assert await load.failed_checks() == []
+        healed_under_load = await field.heals() - healed - healed_at_rest
         saw(
-            f"done to it in {away_s:.1f} s, whole again {under_load_s:.1f} s later under load; at rest as well: {found}"
+            f"whole {at_rest_s:.1f} s after it began at rest ({healed_at_rest} heals), {under_load_s:.1f} s after it ended"
+            f" under load ({healed_under_load} heals); {found}"
         )
+        assert healed_at_rest >= 1, "nothing was damaged"
+        assert healed_under_load >= 1, "nothing was damaged"
         assert under_load_s <= BACK_S_MAX

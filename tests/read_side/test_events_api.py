@@ -15,6 +15,7 @@ from websockets.exceptions import InvalidStatus
 from infra.adapters.read_store import ReadStore
 from infra.adapters.web import Application
 from infra.adapters.web_server import serve
+from infra.cancellation import end
 from infra.embedded.ports import free_port
 from infra.settings import Settings
 from infra.telemetry import new_registry
@@ -53,8 +54,7 @@ async def world(settings: Settings) -> AsyncIterator[World]:
     application = create_application(Queries(ReadStore("", settings), log, settings), live, log.head, new_registry())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://test") as http:
         yield World(log, live, application, http)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await end(task)
 
 
 def positions(documents: list[dict[str, Any]]) -> list[int]:

@@ -6,6 +6,7 @@ from contextlib import aclosing
 
 import pytest
 
+from infra.cancellation import end
 from infra.errors import StoreUnavailable
 from infra.settings import Settings
 from read_side import live as feed
@@ -26,8 +27,7 @@ async def live(log: Log, settings: Settings) -> AsyncIterator[Live]:
     live = Live(log, log.woken, settings.model_copy(update=bounds))
     task = asyncio.create_task(live.run())
     yield live
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await end(task)
 
 
 class TestAListener:

@@ -54,6 +54,11 @@ class TestTheLiveStream:
         queries, _ = client(httpx.Response(503), httpx.Response(200, text=record(5)))
         assert [event.position for event in await take(queries, 1)] == [5]
 
+    async def test_is_an_error_when_the_api_refuses_it(self) -> None:
+        queries, _ = client(httpx.Response(422))
+        with pytest.raises(UnexpectedAnswer, match="422"):
+            await take(queries, 1)
+
 
 class Row(BaseModel):
     number: int

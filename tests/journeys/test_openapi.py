@@ -1,0 +1,168 @@
+"""Both APIs under schemathesis: every answer is as documented, whatever is sent, and none of it is a breakdown.
+
+The system is real: the command API, the query API and the projectors as processes of their own.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import nats
+import orjson
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import CheckFunction
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from infra.embedded.nats import EmbeddedNats
+from infra.embedded.ports import free_port
+
+HOST = "127.0.0.1"
+START_S_MAX = 30
+STREAM_S = 0.2
+RULES = {"command-id-reused", "depends-on-itself", "no-node-can-hold", "task-for-nobody", "unknown-dependency"}
+"""What is refused with 422 though it is of the right form, since it does not go with what is there."""
+
+bounded = settings(
+    max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
+)
+commands = schemathesis.pytest.from_fixture("command_schema")
+queries = schemathesis.pytest.from_fixture("query_schema")
+
+COMMANDS = [
+    {"command": "CreateAgent", "agent_id": "ada", "name": "Ada", "agent_type": "reactive", "capabilities": ["think"]},
+    {"command": "StartAgent", "agent_id": "ada"},
+    {"command": "RequestTask", "task_id": "t", "agent_id": "ada", "title": "Think", "timeout_s": 3600},
+    {"command": "StartTask", "task_id": "t"},
+    {"command": "RecordTaskStep", "task_id": "t", "step": {"kind": "message", "role": "user", "content": "Hello"}},
+    {"command": "RecordTaskStep", "task_id": "t", "step": {"kind": "tool_call", "tool": "search", "reply": "found"}},
+    {"command": "RecordTaskUsage", "task_id": "t", "model": "m", "tokens_in": 1, "tokens_out": 2},
+    {"command": "CompleteTask", "task_id": "t", "result": {"answer": 42}},
+    {"command": "RegisterNode", "node_id": "n", "name": "n", "cpu_milli": 1000, "memory_mib": 512, "gpu_count": 1},
+    {"command": "HeartbeatNode", "node_id": "n"},
+    {"command": "SubmitJob", "job_id": "j", "kind": "k", "requirements": {"cpu_milli": 1, "memory_mib": 1}},
+    {
+        "command": "SubmitJob",
+        "job_id": "k",
+        "kind": "k",
+        "requirements": {"cpu_milli": 1, "memory_mib": 1},
+        "depends_on": ["j"],
+    },
+]
+
+
+@dataclass(frozen=True)
+class System:
+    """Where the APIs answer, and what the processes have logged."""
+
+    command_url: str
+    query_url: str
+    log_files: list[Path]
+
+    def breakdowns(self) -> list[str]:
+        lines = [line for file in self.log_files for line in file.read_bytes().splitlines() if line.startswith(b"{")]
+        return [line.decode() for line in lines if orjson.loads(line)["level"] in ("error", "critical")]
+
+
+@pytest.fixture(scope="module")
+def system(
+    template: Callable[[str], str], embedded_nats: EmbeddedNats, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[System]:
+    """The processes, with one of each thing already there."""
+    asyncio.run(_without_streams(embedded_nats.url))
+    ports = {name: free_port(HOST) for name in ("COMMAND", "QUERY", "PROJECTIONS")}
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("FOLDWORK_")},
+        **{f"FOLDWORK_{name}_PORT": str(port) for name, port in ports.items()},
+        "FOLDWORK_DATABASE_URL": template("test_openapi"),
+        "FOLDWORK_NATS_URL": embedded_nats.url,
+    }
+    folder = tmp_path_factory.mktemp("openapi")
+    running, log_files = [], []
+    for module in ("write_side", "read_side", "projections"):
+        log_files.append(folder / f"{module}.log")
+        with log_files[-1].open("wb") as output:
+            running.append(subprocess.Popen([sys.executable, "-m", module], env=environment, stderr=output))
+    system = System(f"http://{HOST}:{ports['COMMAND']}", f"http://{HOST}:{ports['QUERY']}", log_files)
+    try:
+        for url in (system.command_url, system.query_url, f"http://{HOST}:{ports['PROJECTIONS']}"):
+            _wait_until_ready(url)
+        _do(system)
+        yield system
+        assert [process.poll() for process in running] == [None] * 3
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait(30)
+    assert system.breakdowns() == []
+
+
+async def _without_streams(url: str) -> None:
+    """The mirror of another test's log would be taken for that of this one."""
+    client = await nats.connect(url)
+    jetstream = client.jetstream()
+    for stream in await jetstream.streams_info():
+        await jetstream.delete_stream(str(stream.config.name))
+    await client.close()
+
+
+def _wait_until_ready(url: str) -> None:
+    until = time.monotonic() + START_S_MAX
+    while time.monotonic() < until:
+        try:
+            if httpx.get(f"{url}/readyz").status_code == httpx.codes.OK:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise TimeoutError(f"{url} did not get ready")
+
+
+def _do(system: System) -> None:
+    answer = httpx.post(f"{system.command_url}/v1/commands", json=COMMANDS)
+    assert {result["status"] for result in answer.json()["results"]} <= {200, 201}
+    headers = {"Foldwork-Min-Position": answer.headers["Foldwork-Position"]}
+    assert httpx.get(f"{system.query_url}/v1/projections", headers=headers).status_code == httpx.codes.OK
+
+
+@pytest.fixture
+def command_schema(system: System) -> schemathesis.BaseSchema:
+    return schemathesis.openapi.from_url(f"{system.command_url}/openapi.json")
+
+
+@pytest.fixture
+def query_schema(system: System) -> schemathesis.BaseSchema:
+    return schemathesis.openapi.from_url(f"{system.query_url}/openapi.json")
+
+
+def _not_applicable(answer: schemathesis.Response) -> list[CheckFunction]:
+    """A request of the right form is accepted, unless a rule is against it."""
+    if answer.status_code != httpx.codes.UNPROCESSABLE_ENTITY:
+        return []
+    problem = answer.json()
+    requirements = {error.get("pointer") for error in problem.get("errors", ())} == {"/requirements"}
+    return [positive_data_acceptance] if requirements or problem["type"].rpartition("/")[2] in RULES else []
+
+
+class TestTheCommandApi:
+    @commands.parametrize()
+    @bounded
+    def test_does_what_its_document_says(self, case: schemathesis.Case) -> None:
+        answer = case.call(timeout=10)
+        case.validate_response(answer, excluded_checks=_not_applicable(answer))
+
+
+class TestTheQueryApi:
+    @queries.parametrize()
+    @bounded
+    def test_does_what_its_document_says(self, case: schemathesis.Case) -> None:
+        answer = case.call(timeout=STREAM_S if case.path == "/v1/events/stream" else 10)
+        case.validate_response(answer)
