@@ -10,7 +10,7 @@ from events.event import Event
 
 E_co = TypeVar("E_co", bound=Event, covariant=True)
 
-_STORED = ("actor", "command_id", "correlation_id", "causation_id", "traceparent", "source", "user_agent", "ip")
+_OPTIONAL = ("traceparent", "source", "user_agent", "ip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,16 @@ class Origin:
 
     def to_json(self) -> bytes:
         """The metadata as it is stored: without the tenant and without what is not known."""
-        known = {name: getattr(self, name) for name in _STORED if getattr(self, name) is not None}
+        known = {
+            "actor": self.actor,
+            "command_id": self.command_id,
+            "correlation_id": self.correlation_id,
+            "causation_id": self.causation_id,
+        }
+        for name in _OPTIONAL:
+            value = getattr(self, name)
+            if value is not None:
+                known[name] = value
         return to_json(known)
 
     @classmethod

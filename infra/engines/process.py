@@ -35,12 +35,16 @@ async def run_together(*tasks: Coroutine[Any, Any, None], died: Awaitable[None] 
         raise RuntimeError("a task of this process ended on its own")
 
 
-def run_process(main: Coroutine[Any, Any, None]) -> None:
-    """Run a process to its end on uvloop; a breakdown is logged and ends it with code 1."""
-    # What is loaded by now stays for ever, and most of what comes later dies young: look for cycles less often.
+def collect_garbage_less_often() -> None:
+    """What is loaded by now stays for ever, and most of what comes later dies young: look for cycles less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
+
+
+def run_process(main: Coroutine[Any, Any, None]) -> None:
+    """Run a process to its end on uvloop; a breakdown is logged and ends it with code 1."""
+    collect_garbage_less_often()
     try:
         uvloop.run(main)
     except Exception as breakdown:

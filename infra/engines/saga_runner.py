@@ -33,10 +33,11 @@ Connection = psycopg.AsyncConnection[Any]
 Sending = tuple[Record, tuple[Command, Origin, bool]]
 
 _SNAPSHOT = "SELECT position, states FROM saga_state WHERE saga = %s AND shard = %s AND version = %s AND position <= %s"
-# As of the checkpoint, which is committed with it; not at all where another runner has moved on.
+# As of the checkpoint, which is committed with it; not at all where another runner has moved on. The states are one text in there:
+# as a jsonb object they would lose the order of their keys, on which what a saga does next may depend.
 _KEEP_SNAPSHOT = """
 INSERT INTO saga_state (saga, shard, position, version, states)
-SELECT consumer, shard, position, %s, %s::json FROM checkpoint WHERE consumer = %s AND shard = %s AND position <= %s
+SELECT consumer, shard, position, %s, to_jsonb(%s::text) FROM checkpoint WHERE consumer = %s AND shard = %s AND position <= %s
 ON CONFLICT (saga, shard)
 DO UPDATE SET position = EXCLUDED.position, version = EXCLUDED.version, states = EXCLUDED.states
 RETURNING position
@@ -75,7 +76,8 @@ class SagaRunner:
         row = await (await connection.execute(_SNAPSHOT, parameters)).fetchone()
         reached = row[0] if row is not None else 0
         if row is not None:
-            self._states = {tenant_id: self._saga.state.model_validate(state) for tenant_id, state in row[1].items()}
+            states = orjson.loads(row[1]).items()
+            self._states = {tenant_id: self._saga.state.model_validate(state) for tenant_id, state in states}
         size = self._settings.catch_up_batch_events_max
         parked = await (await connection.execute(_PARKED, (self.name, self._store.shard))).fetchall()
         skipped = {at for (at,) in parked}

@@ -9,6 +9,7 @@ import orjson
 import uvloop
 
 from infra.embedded.servers import EmbeddedServers
+from infra.engines.process import collect_garbage_less_often
 from tests.bench.figures import Figure, show
 from tests.bench.in_process import in_process_figures
 from tests.bench.pipeline import pipeline_figures
@@ -35,6 +36,8 @@ def main() -> None:
     parser.add_argument("--output", choices=("table", "json"), default="table", help="json: also written to bench.json")
     parser.add_argument("--only", choices=("in-process", "pipeline", "system"), help="measure one part")
     arguments = parser.parse_args()
+    # As every process of Foldwork does.
+    collect_garbage_less_often()
     figures = uvloop.run(measure(arguments.only))
     if arguments.output == "json":
         document = orjson.dumps([figure.as_json() for figure in figures], option=orjson.OPT_INDENT_2)
