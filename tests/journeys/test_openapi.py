@@ -21,6 +21,7 @@ from infra.embedded.nats import EmbeddedNats
 from infra.embedded.ports import free_port
 
 HOST = "127.0.0.1"
+ROOT = Path(__file__).parents[2]
 START_S_MAX = 30
 RUN_S_MAX = 110
 EXAMPLES = 10
@@ -123,25 +124,27 @@ def _do(system: System) -> None:
     assert httpx.get(f"{system.query_url}/v1/projections", headers=headers).status_code == httpx.codes.OK
 
 
-def _examine(url: str, *options: str) -> None:
+def _examine(url: str, folder: Path, *options: str) -> None:
     """Run schemathesis with all its checks; the tool's own report is the message if it finds anything."""
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json", "--checks", "all", "--no-color"]
     bounds = ["--max-examples", str(EXAMPLES), "--generation-deterministic"]
-    environment = {**os.environ, "SCHEMATHESIS_HOOKS": "tests.journeys.openapi_rules", "PYTHONPATH": os.getcwd()}
+    environment = {**os.environ, "SCHEMATHESIS_HOOKS": "tests.journeys.openapi_rules", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [*command, *bounds, *options], env=environment, capture_output=True, text=True, timeout=RUN_S_MAX
+        [*command, *bounds, *options], cwd=folder, env=environment, capture_output=True, text=True, timeout=RUN_S_MAX
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 class TestTheCommandApi:
-    def test_does_what_its_document_says(self, system: System) -> None:
-        _examine(system.command_url)
+    def test_does_what_its_document_says(self, system: System, tmp_path: Path) -> None:
+        _examine(system.command_url, tmp_path)
 
 
 class TestTheQueryApi:
-    def test_does_what_its_document_says(self, system: System) -> None:
-        _examine(system.query_url, "--exclude-path", STREAM)
+    def test_does_what_its_document_says(self, system: System, tmp_path: Path) -> None:
+        _examine(system.query_url, tmp_path, "--exclude-path", STREAM)
 
-    def test_does_so_too_where_an_answer_has_no_end(self, system: System) -> None:
-        _examine(system.query_url, "--include-path", STREAM, "--request-timeout", "0.1", "--phases", "coverage")
+    def test_does_so_too_where_an_answer_has_no_end(self, system: System, tmp_path: Path) -> None:
+        _examine(
+            system.query_url, tmp_path, "--include-path", STREAM, "--request-timeout", "0.1", "--phases", "coverage"
+        )
