@@ -15,6 +15,7 @@ import structlog
 from infra.adapters.append_connection import BROKEN, AppendConnection
 from infra.adapters.append_plan import Plan, StreamKey, survivors, with_each_stream_once
 from infra.adapters.event_store import Append, Appended, event_count, event_ids, own_version
+from infra.cancellation import end
 from infra.errors import CommandIdReused, OutcomeUnknown, Overloaded, StoreUnavailable
 from infra.faults import crash_point
 from infra.settings import Settings
@@ -54,8 +55,10 @@ class Appender:
         return future
 
     async def close(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
+        # A task that is cancelled before its first step tells nobody.
+        stopping = StoreUnavailable("The process is stopping.")
+        self._fail_all(stopping, stopping)
         await self._connection.close()
 
     async def _run(self) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from infra.parts import PARTS
 from infra.settings import Settings
 from infra.supervisor import Supervisor
 from tests.bench.figures import Figure
@@ -71,21 +72,40 @@ async def visible(command_port: int, query_port: int) -> list[float]:
     return sorted(seen[VISIBLE_PER_S:])
 
 
-async def system_figures() -> list[Figure]:
+async def http_figures() -> list[Figure]:
+    """The command API with its log; what reads from the log is not running, so that two cores are enough for the load."""
+    alone = [part for part in PARTS if part.name == "write_side"]
+    with tempfile.TemporaryDirectory(prefix="foldwork-bench-") as folder:
+        async with Supervisor(Settings(data_dir=Path(folder)), ports="auto", parts=alone) as system:
+            port = port_of(system, "write_side")
+            await prepare(port)
+            await hammer(port, 64, 4_000, usage, status=200)
+            single, latencies = await hammer(port, 64, 30_000, usage, status=200)
+            batches, _ = await hammer(port, 4, 200, batch, status=200)
+    return [
+        Figure("HTTP, single commands, 64 connections", single, "/s", 4_000),
+        Figure("HTTP, single commands, p99", percentile(latencies, 0.99) * 1e3, "ms"),
+        Figure(f"HTTP, batches of {BATCH}", batches * BATCH, "commands/s", 15_000),
+    ]
+
+
+async def visible_figures() -> list[Figure]:
+    """The whole system."""
     with tempfile.TemporaryDirectory(prefix="foldwork-bench-") as folder:
         async with Supervisor(Settings(data_dir=Path(folder)), ports="auto") as system:
-            command_port = urlsplit(system.url("write_side")).port
-            query_port = urlsplit(system.url("read_side")).port
-            assert command_port is not None
-            assert query_port is not None
-            await prepare(command_port)
-            latencies = await visible(command_port, query_port)
-            single, single_latencies = await hammer(command_port, 64, 30_000, usage, status=200)
-            batches, _ = await hammer(command_port, 4, 200, batch, status=200)
+            await prepare(port_of(system, "write_side"))
+            latencies = await visible(port_of(system, "write_side"), port_of(system, "read_side"))
     return [
         Figure("command to visible in the query API, p50", percentile(latencies, 0.5) * 1e3, "ms", 8),
         Figure("command to visible in the query API, p99", percentile(latencies, 0.99) * 1e3, "ms", 40),
-        Figure("HTTP, single commands, 64 connections", single, "/s", 4_000),
-        Figure("HTTP, single commands, p99", percentile(single_latencies, 0.99) * 1e3, "ms"),
-        Figure(f"HTTP, batches of {BATCH}", batches * BATCH, "commands/s", 15_000),
     ]
+
+
+def port_of(system: Supervisor, part: str) -> int:
+    port = urlsplit(system.url(part)).port
+    assert port is not None
+    return port
+
+
+async def system_figures() -> list[Figure]:
+    return [*await http_figures(), *await visible_figures()]
