@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from pydantic_core import from_json, to_json
 
@@ -13,8 +13,7 @@ E_co = TypeVar("E_co", bound=Event, covariant=True)
 _OPTIONAL = ("traceparent", "source", "user_agent", "ip")
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Who asked for a command, where it came in, and the request it belongs to.
 
     `source`, `user_agent` and `ip` are personal data. `correlation_id` names the whole request, `causation_id` the event or

@@ -35,6 +35,10 @@ SMALL_CACHES = {
 }
 """So small that they are full when the warm-up ends: what grows after it would grow for ever."""
 
+SAWTOOTH = ("nats",)
+"""It keeps its newest files of messages in memory and lets go of all of them at once, every few minutes: the line through a
+part of that says nothing, and so only the bound is held against it. Seen over 300,000 events: 55 to 90 MiB, without a trend."""
+
 Sample = Mapping[str, float]
 
 
@@ -114,4 +118,5 @@ class TestTheMemoryOfEachProcess:
         saw(
             f"MiB a minute over {times[-1] - times[0]:.0f} s: {in_words(slopes)}; MiB at the end: {in_words(samples[-1])}"
         )
-        assert max(slopes.values()) <= MIB_PER_MINUTE_MAX
+        assert max(max(sample.values()) for sample in samples) < MIB_MAX
+        assert max(slope for name, slope in slopes.items() if name not in SAWTOOTH) <= MIB_PER_MINUTE_MAX

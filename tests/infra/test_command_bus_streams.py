@@ -6,6 +6,7 @@ import pytest
 
 from events.catalog import CATALOG as REAL_EVENTS
 from infra.adapters.event_store import Append, Appended, NewEvent, Write
+from infra.cancellation import end
 from infra.engines.command_bus import CommandBus
 from infra.errors import Rejection, StoreUnavailable
 from infra.ids import new_uuid7
@@ -34,6 +35,7 @@ from write_side.node import RegisterNode
 from write_side.task import RequestTask
 
 REFUSED_LATE = "a command that is refused in a batch is decided again after the later ones, and may then be carried out"
+STARVED = "a refusal waits until nothing is under way on its streams, which may never be"
 PREFETCHED = "a stream that cannot be decoded fails the whole batch in which it is prefetched"
 
 
@@ -157,6 +159,19 @@ class TestABatch:
         assert [result.version for result in results if isinstance(result, Appended)] == [1, 1, 2, 3, 4, 5]
         assert await store.head() == 7
 
+    async def test_may_consult_a_stream_that_it_has_just_made(self, bus: CommandBus, store: SlowStore) -> None:
+        store.gate.clear()
+        commands: list[Command] = [
+            MakeBox(box_id="a", size=2),
+            MakeBoxLike(box_id="b", like_id="a"),
+            FillBox(box_id="b"),
+        ]
+        running = asyncio.ensure_future(bus.execute_many([(command, origin(), False) for command in commands]))
+        while len(store.submitted) < 3:
+            await asyncio.sleep(0)
+        store.gate.set()
+        assert [result.position for result in await running if isinstance(result, Appended)] == [1, 2, 3]
+
     async def test_repeats_nothing_when_it_is_repeated(
         self, bus: CommandBus, elsewhere: CommandBus, store: SlowStore
     ) -> None:
@@ -218,6 +233,24 @@ class TestABatch:
             "NoSuchBox",
             "ValidationError",
         ]
+
+
+class TestARefusal:
+    @pytest.mark.xfail(strict=True, reason=STARVED)
+    async def test_is_answered_while_others_go_on_writing(self, bus: CommandBus) -> None:
+        await bus.execute(MakeBox(box_id="a", size=1_000_000), origin())
+
+        async def fill() -> None:
+            while True:
+                await bus.execute(FillBox(box_id="a"), origin())
+
+        others = [asyncio.create_task(fill()) for _ in range(8)]
+        try:
+            with pytest.raises(BoxFull):
+                async with asyncio.timeout(0.3):
+                    await bus.execute(FillBox(box_id="a", amount=1_000_000), origin())
+        finally:
+            await end(*others)
 
 
 class TestTheRealDeciders:
