@@ -30,7 +30,7 @@ class EventTooLarge(Invalid):
 
 @dataclass(slots=True)
 class _Request:
-    """A command on its way. `fresh`: decide on what the log says now. `certain`: nothing it was decided on is still under way."""
+    """A command on its way. `fresh`: decide on what the log says now. `under_way`: appends that it was decided on."""
 
     command: Command
     origin: Origin
@@ -38,7 +38,7 @@ class _Request:
     expected_version: int | None
     remember: bool
     fresh: bool = False
-    certain: bool = False
+    under_way: list["asyncio.Future[Appended]"] = field(default_factory=list)
     looked_at: set[str] = field(default_factory=set)
 
 
@@ -61,6 +61,13 @@ class _Change:
 
 _NO_OTHERS: dict[str, Any] = {}
 _Outcome = _Submitted | Rejection | None
+
+
+async def _came_true(under_way: Sequence["asyncio.Future[Appended]"]) -> bool:
+    """Whether all of these appends got into the log, and with them the state that something was decided on."""
+    if under_way:
+        await asyncio.wait(under_way)
+    return all(append.exception() is None and not append.result().repeated for append in under_way)
 
 
 def fingerprint(command: Command) -> bytes:
@@ -101,7 +108,10 @@ class CommandBus:
     async def execute_many(
         self, requests: Sequence[tuple[Command, Origin, bool]]
     ) -> list[Appended | Rejection | Exception]:
-        """Carry out commands in order, each with `remember`; they are decided one after another and written together."""
+        """Carry out commands in order, each with `remember`; they are decided one after another and written together.
+
+        A command that is refused is refused for good before the next one is looked at.
+        """
         begun = [
             _Request(command, origin, self._deciders.of(type(command)), None, remember)
             for command, origin, remember in requests
@@ -114,7 +124,10 @@ class CommandBus:
                 outcome = await self._begin(request)
             except Exception as fault:
                 outcome = fault
-            endings.append(asyncio.ensure_future(self._finish(request, outcome)))
+            ending = asyncio.ensure_future(self._finish(request, outcome))
+            if not isinstance(outcome, _Submitted):
+                await asyncio.wait([ending])
+            endings.append(ending)
         results = await asyncio.gather(*endings, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException) and not isinstance(result, Exception):
@@ -132,7 +145,8 @@ class CommandBus:
             wanted.update(((tenant_id, stream), None) for stream in streams)
         missing = [key for key in wanted if self._streams.find(key) is None]
         if len(missing) > 1:
-            await asyncio.gather(*(self._streams.load(key) for key in missing))
+            # What cannot be read fails its own command later.
+            await asyncio.gather(*(self._streams.load(key) for key in missing), return_exceptions=True)
 
     async def _begin(self, request: _Request) -> _Outcome:
         """Decide and queue; a Rejection or None (nothing to do) still has to be confirmed."""
@@ -169,7 +183,7 @@ class CommandBus:
                 known = await self._known(request)
                 if known is not None:
                     return known
-                if request.fresh and request.certain:
+                if request.fresh and await _came_true(request.under_way):
                     return await self._unchanged(request, outcome)
                 request.fresh = True
             else:
@@ -209,7 +223,7 @@ class CommandBus:
         Streams that are not at hand are named in `missing`; the changes mean nothing then.
         """
         command, decider = request.command, request.decider
-        request.certain = True
+        request.under_way = []
         consulted = [self._look(request, stream_id, missing) for stream_id in decider.consults(command)]
         own = self._look(request, decider.stream_of(command), missing, creates=command.creates)
         if missing:
@@ -241,8 +255,8 @@ class CommandBus:
                 self._streams.begin(key, stream)
             else:
                 missing.append(stream_id)
-        elif stream.under_way:
-            request.certain = False
+        elif stream.tail is not None and not stream.tail.done():
+            request.under_way.append(stream.tail)
         if len(request.looked_at) < self._settings.load_streams_max:
             request.looked_at.add(stream_id)
         return _Change(stream_id, decider, stream)

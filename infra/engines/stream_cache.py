@@ -92,8 +92,9 @@ class StreamCache:
         return stream if stream is not None else await self._catch_up(key)
 
     async def refresh(self, key: Key) -> CachedStream:
-        """What the log has now, after everything that is under way here was written or refused."""
-        while (stream := self.find(key)) is not None and stream.tail is not None:
+        """What the log has now. What is under way here is waited for, but not what comes after it."""
+        stream = self.find(key)
+        if stream is not None and stream.tail is not None:
             await asyncio.wait([stream.tail])
         return await self._catch_up(key)
 
@@ -102,13 +103,14 @@ class StreamCache:
         tenant_id, stream_id = key
         while True:
             before = self.find(key)
+            if before is not None and before.under_way:
+                # Its append will tell whether anybody else has written.
+                return before
             version = before.version if before is not None else 0
             records = await self._store.load(tenant_id, stream_id, version)
             stream = self.find(key)
             if stream is not before or (stream is not None and stream.version != version):
-                if stream is None:
-                    continue
-                return stream
+                continue
             decider = self._deciders.of_stream(stream_id)
             if stream is None:
                 stream = self.begin(key, CachedStream(0, decider.initial))

@@ -147,6 +147,9 @@ async def follow(on: Base, kind: type[Consumer], handlers: Sequence[Handler], *,
         kind(handler, on.store, feed, on.database_url, on.settings, lambda *_: None)
         for handler, feed in zip(handlers, feeds, strict=True)
     ]
+    async with await psycopg.AsyncConnection.connect(on.database_url, autocommit=True) as connection:
+        for handler in handlers:
+            await handler.begin(connection, 0)  # two that make one table would trip over each other before they begin
     tasks = [asyncio.create_task(each.run()) for each in (*feeds, *consumers)]
     operations = Operations(on.database_url)
     # Of two real ones, one waits for the other all the time.
