@@ -137,7 +137,7 @@ class TestAFile:
         assert found == []
 
     def test_says_nothing_of_the_machine_it_was_written_on(self) -> None:
-        assert [name_of(path) for path in files(*FOLDERS) if f"{HOUSE.parent}/" in path.read_text()] == []
+        assert [name_of(path) for path in files(*FOLDERS) if f"{HOUSE}/" in path.read_text()] == []
 
     def test_is_only_a_signboard_if_it_is_that_of_a_folder(self) -> None:
         signboards = [path for path in files(*ROOMS) if path.name == "__init__.py"]

@@ -24,7 +24,7 @@ HOST = "127.0.0.1"
 ROOT = Path(__file__).parents[2]
 START_S_MAX = 30
 RUN_S_MAX = 110
-EXAMPLES = 10
+EXAMPLES = 5
 STREAM = "/v1/events/stream"
 
 COMMANDS = [
