@@ -172,16 +172,18 @@ def more_jobs(seed: int, count: int) -> list[Told]:
     return interleaved(random, lives)
 
 
-async def write_down(store: PostgresEventStore, story: Sequence[Told], version: int = 0) -> int:
-    """Append a story as it is told, to streams that stand at `version`; gives the head after it."""
-    versions: dict[tuple[str, str], int] = {}
+async def write_down(
+    store: PostgresEventStore, story: Sequence[Told], versions: dict[tuple[str, str], int] | None = None
+) -> int:
+    """Append a story as it is told; gives the head after it. `versions` are those of its streams before and after."""
+    versions = {} if versions is None else versions
     position = 0
     for first in range(0, len(story), APPEND_EVENTS):
         futures = []
         for told in story[first : first + APPEND_EVENTS]:
             key = told.tenant_id, told.stream_id
             event = NewEvent(told.event.type, told.event.version, EVENTS.encode(told.event), told.id)
-            write = Write(told.stream_id, versions.get(key, version), [event])
+            write = Write(told.stream_id, versions.get(key, 0), [event])
             versions[key] = write.expected + 1
             futures.append(store.submit(Append(told.tenant_id, [write], START, METADATA)))
         for future in futures:

@@ -165,7 +165,7 @@ class TestAPoisonousEventOfAProjection:
     async def _append_another(self, on: Base, story: list[Told], tenant_id: str, stream_id: str) -> None:
         version = sum((told.tenant_id, told.stream_id) == (tenant_id, stream_id) for told in story)
         told = Told(tenant_id, stream_id, AgentUpdated(name="A name after that"), b"\1" * 16)
-        await write_down(on.store, [told], version)
+        await write_down(on.store, [told], {(tenant_id, stream_id): version})
 
 
 class TestARebuildWithPoisonousEvents:
