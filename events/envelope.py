@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 
-from pydantic_core import from_json, to_json
+import orjson
 
 from events.event import Event
 
@@ -38,15 +38,14 @@ class Origin(NamedTuple):
             "correlation_id": self.correlation_id,
             "causation_id": self.causation_id,
         }
-        for name in _OPTIONAL:
-            value = getattr(self, name)
+        for name, value in zip(_OPTIONAL, self[5:], strict=True):
             if value is not None:
                 known[name] = value
-        return to_json(known)
+        return orjson.dumps(known)
 
     @classmethod
     def from_json(cls, tenant_id: str, metadata: bytes) -> "Origin":
-        return cls(tenant_id, **from_json(metadata))
+        return cls(tenant_id, **orjson.loads(metadata))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ import psycopg
 import structlog
 
 from infra.adapters import postgres_arrays as arrays
-from infra.adapters.append_parameters import append_parameters
-from infra.adapters.append_plan import Plan
+from infra.adapters.append_parameters import append_parameters, refused_parameters
+from infra.adapters.append_plan import CommandKey, Plan, StreamKey
 from infra.adapters.event_store import Append, Appended
 from infra.errors import CommandIdReused, OutcomeUnknown, StoreUnavailable
 from infra.faults import crash_point
@@ -25,7 +25,10 @@ Session = tuple[int, Any]
 
 BROKEN = (psycopg.OperationalError, psycopg.InterfaceError, OSError, TimeoutError)
 
-_APPEND = f"SELECT outcome, tenant, subject, number FROM append(%s{', %s' * 20})"
+_APPEND = f"SELECT append(%s{', %s' * 26})"
+_REFUSED = "SELECT outcome, tenant, subject, number FROM append_refused(%s, %s, %s, %s, %s)"
+_IN_THE_WAY = ("FW409", "23505")
+"""What `append` fails with when a stream has moved, or a stream or a command id exists already."""
 _SESSION = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 _END_SESSION = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND backend_start = %s"
 _WRITTEN = "SELECT position FROM event WHERE stream_id = %s AND stream_version = %s AND tenant_id = %s AND id = %s"
@@ -50,6 +53,14 @@ async def find_answer(connection: Connection, tenant_id: str, command_id: str, f
     return Appended(stream_id, version, position, tuple(found for (found,) in ids), repeated=True)
 
 
+class InTheWay(Exception):
+    """Nothing was written: these streams have these versions instead of the expected ones, these command ids are known."""
+
+    def __init__(self, moved: dict[StreamKey, int], known: list[CommandKey]) -> None:
+        super().__init__(f"{len(moved)} streams have moved, {len(known)} command ids are known")
+        self.moved, self.known = moved, known
+
+
 class AppendConnection:
     """Opened when it is needed, again after it was lost. A call that fails without a word is one of `BROKEN`."""
 
@@ -61,16 +72,35 @@ class AppendConnection:
         self._session: Session | None = None
         self._sent_in: Session | None = None
 
-    async def call(self, plan: Plan) -> list[tuple[Any, ...]]:
-        """One call of the SQL function `append`: its rows. Raises ValueError or TypeError for data that cannot be sent."""
+    async def call(self, plan: Plan) -> int:
+        """One call of the SQL function `append`: the head before the plan.
+
+        Raises InTheWay if anything speaks against it, ValueError or TypeError for data that cannot be sent.
+        """
         self._sent_in = None
         parameters = append_parameters(plan)
         connection = await self._connected()
         self._sent_in = self._session
         crash_point("append.before_send")
         async with asyncio.timeout(self._settings.append_s_max):
-            cursor = await connection.execute(_APPEND, (self._shard, *parameters), prepare=True, binary=True)
-            return await cursor.fetchall()
+            try:
+                cursor = await connection.execute(_APPEND, (self._shard, *parameters), prepare=True, binary=True)
+                row = await cursor.fetchone()
+            except psycopg.Error as failure:
+                if failure.sqlstate not in _IN_THE_WAY:
+                    raise
+                cursor = await connection.execute(_REFUSED, refused_parameters(plan), prepare=True, binary=True)
+                moved, known = {}, []
+                for outcome, tenant, subject, number in await cursor.fetchall():
+                    if outcome == "conflict":
+                        moved[tenant, subject] = number
+                    else:
+                        known.append((tenant, subject))
+                if not moved and not known:
+                    raise
+                raise InTheWay(moved, known) from failure
+        assert row is not None
+        return int(row[0])
 
     def is_refusal(self, failure: Exception) -> bool:
         """Whether a call failed with a plain no, after which nothing is written.

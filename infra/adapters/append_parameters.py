@@ -1,4 +1,4 @@
-"""One group commit as the parameters of the SQL function `append`. Pure."""
+"""One group commit as the parameters of the SQL functions `append` and `append_refused`. Pure."""
 
 from typing import Any
 
@@ -9,7 +9,6 @@ from infra.adapters.event_store import own_version
 
 def append_parameters(plan: Plan) -> tuple[bytes, ...]:
     """A plan as arrays. Raises ValueError or TypeError for text that is no UTF-8, numbers out of range, times without a zone."""
-    streams = list(plan.before.items())
     e_id: list[bytes] = []
     e_tenant: list[str] = []
     e_stream: list[str] = []
@@ -21,36 +20,26 @@ def append_parameters(plan: Plan) -> tuple[bytes, ...]:
     e_data: list[bytes] = []
     commands: list[tuple[str, str, bytes, str, int, int, int]] = []
     for append in plan.appends:
-        tenant, count = append.tenant_id, 0
-        for write in append.writes:
-            stream_id, version = write.stream_id, write.expected
-            for event in write.events:
+        tenant, _, occurred_at, metadata, command_id, fingerprint = append
+        before = len(e_id)
+        for stream_id, version, events in append.writes:
+            for type_, schema_version, data, event_id in events:
                 version += 1
-                count += 1
-                e_id.append(event.id)
+                e_id.append(event_id)
                 e_tenant.append(tenant)
                 e_stream.append(stream_id)
                 e_version.append(version)
-                e_type.append(event.type)
-                e_schema.append(event.schema_version)
-                e_at.append(append.occurred_at)
-                e_metadata.append(append.metadata)
-                e_data.append(event.data)
-        if append.command_id is not None:
-            own = (append.writes[0].stream_id, own_version(append), len(e_id), count)
-            commands.append((tenant, append.command_id, append.fingerprint, *own))
+                e_type.append(type_)
+                e_schema.append(schema_version)
+                e_at.append(occurred_at)
+                e_metadata.append(metadata)
+                e_data.append(data)
+        if command_id is not None:
+            own = (append.writes[0].stream_id, own_version(append), len(e_id), len(e_id) - before)
+            commands.append((tenant, command_id, fingerprint, *own))
     return (
-        arrays.texts([tenant for (tenant, _), _ in streams]),
-        arrays.texts([stream_id for (_, stream_id), _ in streams]),
-        arrays.bigints([version for _, version in streams]),
-        arrays.bigints([plan.after[key] - version for key, version in streams]),
-        arrays.texts([command[0] for command in commands]),
-        arrays.texts([command[1] for command in commands]),
-        arrays.blobs([command[2] for command in commands]),
-        arrays.texts([command[3] for command in commands]),
-        arrays.bigints([command[4] for command in commands]),
-        arrays.bigints([command[5] for command in commands]),
-        arrays.bigints([command[6] for command in commands]),
+        *_streams(plan),
+        *_commands(commands),
         arrays.uuids(e_id),
         arrays.texts(e_tenant),
         arrays.texts(e_stream),
@@ -60,4 +49,52 @@ def append_parameters(plan: Plan) -> tuple[bytes, ...]:
         arrays.times(e_at),
         arrays.jsons(e_metadata),
         arrays.jsons(e_data),
+    )
+
+
+def _streams(plan: Plan) -> tuple[bytes, ...]:
+    """Those that are new, those that grow, and those that are only checked."""
+    new: list[tuple[str, str, int, int]] = []
+    grown: list[tuple[str, str, int, int]] = []
+    checked: list[tuple[str, str, int, int]] = []
+    after = plan.after
+    for key, version in plan.before.items():
+        added = after[key] - version
+        kind = checked if not added else grown if version else new
+        kind.append((*key, version, added))
+    return (
+        arrays.texts([stream[0] for stream in new]),
+        arrays.texts([stream[1] for stream in new]),
+        arrays.bigints([stream[3] for stream in new]),
+        arrays.texts([stream[0] for stream in grown]),
+        arrays.texts([stream[1] for stream in grown]),
+        arrays.bigints([stream[2] for stream in grown]),
+        arrays.bigints([stream[3] for stream in grown]),
+        arrays.texts([stream[0] for stream in checked]),
+        arrays.texts([stream[1] for stream in checked]),
+        arrays.bigints([stream[2] for stream in checked]),
+    )
+
+
+def _commands(commands: list[tuple[str, str, bytes, str, int, int, int]]) -> tuple[bytes, ...]:
+    return (
+        arrays.texts([command[0] for command in commands]),
+        arrays.texts([command[1] for command in commands]),
+        arrays.blobs([command[2] for command in commands]),
+        arrays.texts([command[3] for command in commands]),
+        arrays.bigints([command[4] for command in commands]),
+        arrays.bigints([command[5] for command in commands]),
+        arrays.bigints([command[6] for command in commands]),
+    )
+
+
+def refused_parameters(plan: Plan) -> tuple[bytes, ...]:
+    """What a plan takes for granted: the versions of its streams, and that its command ids are new."""
+    commands = list(plan.commands)
+    return (
+        arrays.texts([tenant for tenant, _ in plan.before]),
+        arrays.texts([stream_id for _, stream_id in plan.before]),
+        arrays.bigints(list(plan.before.values())),
+        arrays.texts([tenant for tenant, _ in commands]),
+        arrays.texts([command_id for _, command_id in commands]),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from infra.adapters.event_store import Append, StreamMoved, Write, event_count
+from infra.adapters.event_store import Append, StreamMoved, Write
 
 StreamKey = tuple[str, str]
 CommandKey = tuple[str, str]
@@ -18,6 +18,7 @@ class Plan:
     after: dict[StreamKey, int] = field(default_factory=dict)
     commands: set[CommandKey] = field(default_factory=set)
     events: int = 0
+    bytes: int = 0
 
     def admit(self, append: Append) -> bool:
         """Take an append if it follows on from those already taken; otherwise it has to wait for the next call."""
@@ -31,12 +32,14 @@ class Plan:
             if command in self.commands:
                 return False
             self.commands.add(command)
-        for write in append.writes:
-            key = (tenant, write.stream_id)
-            self.before.setdefault(key, write.expected)
-            after[key] = write.expected + len(write.events)
+        for stream_id, expected, events in append.writes:
+            key = (tenant, stream_id)
+            self.before.setdefault(key, expected)
+            after[key] = expected + len(events)
+            self.events += len(events)
+            for event in events:
+                self.bytes += len(event.data)
         self.appends.append(append)
-        self.events += event_count(append)
         return True
 
 

@@ -6,15 +6,14 @@ lost connection the outcome is found out before anything is sent again; if this 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
 import psycopg
 import structlog
 
-from infra.adapters.append_connection import BROKEN, AppendConnection
-from infra.adapters.append_plan import Plan, StreamKey, survivors, with_each_stream_once
-from infra.adapters.event_store import Append, Appended, event_count, event_ids, own_version
+from infra.adapters.append_connection import BROKEN, AppendConnection, InTheWay
+from infra.adapters.append_plan import Plan, survivors, with_each_stream_once
+from infra.adapters.event_store import Append, Appended, event_ids, own_version
 from infra.cancellation import end
 from infra.errors import CommandIdReused, OutcomeUnknown, Overloaded, StoreUnavailable
 from infra.faults import crash_point
@@ -87,14 +86,13 @@ class Appender:
     def _gather(self) -> Plan:
         """Everything that waits and fits together, up to the bounds; what must wait keeps its place."""
         plan, held = Plan(), deque[Waiting]()
-        events_max, bytes_left = self._settings.append_events_max, self._settings.append_bytes_max
-        while self._waiting and plan.events < events_max and bytes_left > 0:
+        events_max, bytes_max = self._settings.append_events_max, self._settings.append_bytes_max
+        while self._waiting and plan.events < events_max and plan.bytes < bytes_max:
             append, future = self._waiting.popleft()
             if future.done():
                 continue
             if id(append) not in self._futures and plan.admit(append):
                 self._futures[id(append)] = future
-                bytes_left -= sum(len(event.data) for write in append.writes for event in write.events)
             else:
                 held.append((append, future))
         self._waiting.extendleft(reversed(held))
@@ -104,8 +102,12 @@ class Appender:
         """Bring a plan to its end; each call either writes it or shows who has to leave it."""
         calls_lost = 0
         while plan.appends:
+            head: int | None
             try:
-                rows = await self._connection.call(plan)
+                head = await self._connection.call(plan)
+            except InTheWay as refused:
+                plan = await self._without_refused(plan, refused)
+                continue
             except (*BROKEN, psycopg.Error, ValueError, TypeError) as failure:
                 if self._connection.is_refusal(failure):
                     plan = await self._isolate(plan, failure)
@@ -117,34 +119,24 @@ class Appender:
                     if calls_lost > _CALLS_LOST_MAX:
                         raise StoreUnavailable("The event store breaks the connection again and again.") from failure
                     continue
-                rows = [("appended", None, None, head)]
-            if rows[0][0] == "appended":
-                crash_point("append.after_commit")
-                self._acknowledge(plan, rows[0][3])
-                if self.on_append is not None:
-                    self.on_append()
-                await self._keep_partitions(rows[0][3] + plan.events)
-                return
-            plan = await self._without_refused(plan, rows)
+            crash_point("append.after_commit")
+            self._acknowledge(plan, head)
+            if self.on_append is not None:
+                self.on_append()
+            await self._keep_partitions(head + plan.events)
+            return
 
     def _acknowledge(self, plan: Plan, head: int) -> None:
         for append in plan.appends:
-            head += event_count(append)
+            ids = event_ids(append)
+            head += len(ids)
             future = self._futures.pop(id(append))
             if not future.done():
-                stream_id = append.writes[0].stream_id
-                future.set_result(Appended(stream_id, own_version(append), head, event_ids(append)))
+                future.set_result(Appended(append.writes[0].stream_id, own_version(append), head, ids))
 
-    async def _without_refused(self, plan: Plan, rows: Iterable[tuple[Any, ...]]) -> Plan:
+    async def _without_refused(self, plan: Plan, refused: InTheWay) -> Plan:
         """Answer those that the log refused; the rest goes again at once."""
-        moved: dict[StreamKey, int] = {}
-        known: list[tuple[str, str]] = []
-        for outcome, tenant, subject, number in rows:
-            if outcome == "conflict":
-                moved[tenant, subject] = number
-            else:
-                known.append((tenant, subject))
-        going, conflicts, answered = survivors(plan, moved, known)
+        going, conflicts, answered = survivors(plan, refused.moved, refused.known)
         for append, reason in conflicts:
             self._settle(append, reason)
         for append in answered:

@@ -3,7 +3,8 @@
 Guarantee: positions are gapless and in commit order; an append is whole or absent; it is acknowledged after it is on disk.
 """
 
-from collections.abc import Awaitable, Sequence
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
@@ -100,7 +101,7 @@ class EventStore(Protocol):
 
     async def append(self, append: Append) -> Appended: ...
 
-    def submit(self, append: Append) -> Awaitable[Appended]:
+    def submit(self, append: Append) -> "asyncio.Future[Appended]":
         """Like `append`; appends are written in the order in which they are submitted."""
         ...
 
@@ -138,14 +139,13 @@ class EventStore(Protocol):
 
 def event_ids(append: Append) -> tuple[bytes, ...]:
     """The ids of an append's events, in log order."""
-    return tuple([event.id for write in append.writes for event in write.events])
+    writes = append.writes
+    if len(writes) == 1:
+        return tuple([event.id for event in writes[0].events])
+    return tuple([event.id for write in writes for event in write.events])
 
 
 def own_version(append: Append) -> int:
     """The version of the command's own stream after the append."""
     own = append.writes[0]
     return own.expected + len(own.events)
-
-
-def event_count(append: Append) -> int:
-    return sum(len(write.events) for write in append.writes)

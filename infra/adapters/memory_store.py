@@ -1,7 +1,7 @@
 """The event store in memory: the same contract as the Postgres store, for tests that need no server."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from datetime import UTC
 
 from infra.adapters.append_plan import first_conflict, with_each_stream_once
@@ -22,7 +22,7 @@ class MemoryEventStore:
     async def append(self, append: Append) -> Appended:
         return await self.submit(append)
 
-    def submit(self, append: Append) -> Awaitable[Appended]:
+    def submit(self, append: Append) -> asyncio.Future[Appended]:
         return asyncio.ensure_future(self._write(with_each_stream_once(append)))
 
     async def _write(self, append: Append) -> Appended:

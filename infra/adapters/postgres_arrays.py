@@ -59,15 +59,16 @@ def _length(size: int) -> bytes:
 
 
 def _of_bytes(kind: type[bytes], items: Sequence[bytes]) -> bytes:
-    parts = [_head(kind, len(items))]
-    for item in items:
-        parts.append(_length(len(item)))
-        parts.append(item)
-    return kind(b"".join(parts))
+    return kind(_head(kind, len(items)) + b"".join([_length(len(item)) + item for item in items]))
 
 
 def texts(items: Sequence[str]) -> bytes:
-    return _of_bytes(TextArray, [item.encode() for item in items])
+    """Most texts stand there more than once: each is encoded once."""
+    known: dict[str, bytes] = {}
+    for item in set(items):
+        encoded = item.encode()
+        known[item] = _length(len(encoded)) + encoded
+    return TextArray(_head(TextArray, len(items)) + b"".join([known[item] for item in items]))
 
 
 def blobs(items: Sequence[bytes]) -> bytes:

@@ -7,10 +7,10 @@ the same answer once.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
 from events.envelope import Origin
 from events.event import Event
@@ -29,27 +29,6 @@ class EventTooLarge(Invalid):
 
 
 @dataclass(slots=True)
-class _Request:
-    """A command on its way. `fresh`: decide on what the log says now. `under_way`: appends that it was decided on."""
-
-    command: Command
-    origin: Origin
-    decider: Decider
-    expected_version: int | None
-    remember: bool
-    fresh: bool = False
-    under_way: list["asyncio.Future[Appended]"] = field(default_factory=list)
-    looked_at: set[str] = field(default_factory=set)
-
-
-class _Submitted(NamedTuple):
-    """Decided and queued; the streams it was decided on."""
-
-    future: "asyncio.Future[Appended]"
-    streams: list[str]
-
-
-@dataclass(slots=True)
 class _Change:
     """What a decision wants to write to one stream; no events: that stream was only looked at."""
 
@@ -59,15 +38,35 @@ class _Change:
     events: Sequence[Event] = ()
 
 
+Submitted = asyncio.Future[Appended]
+_Outcome = Submitted | Rejection | None
 _NO_OTHERS: dict[str, Any] = {}
-_Outcome = _Submitted | Rejection | None
 
 
-async def _came_true(under_way: Sequence["asyncio.Future[Appended]"]) -> bool:
-    """Whether all of these appends got into the log, and with them the state that something was decided on."""
-    if under_way:
-        await asyncio.wait(under_way)
-    return all(append.exception() is None and not append.result().repeated for append in under_way)
+@dataclass(slots=True)
+class _Request:
+    """A command on its way.
+
+    `looked_at` are the streams of its last decision, `fresh` those that were read again before it, and `under_way` the appends that
+    a decision to write nothing was built on.
+    """
+
+    command: Command
+    origin: Origin
+    decider: Decider
+    expected_version: int | None
+    remember: bool
+    looked_at: Sequence[_Change] = ()
+    fresh: frozenset[str] = frozenset()
+    under_way: Sequence[Submitted] = ()
+
+    def streams(self) -> list[str]:
+        return [change.stream_id for change in self.looked_at]
+
+
+def _came_true(append: Submitted) -> bool:
+    """Whether an append that has ended got into the log, and with it the state that something was decided on."""
+    return not append.cancelled() and append.exception() is None and not append.result().repeated
 
 
 def fingerprint(command: Command) -> bytes:
@@ -103,7 +102,11 @@ class CommandBus:
         the same answer when it comes again. Raises a Rejection or a Fault.
         """
         request = _Request(command, origin, self._deciders.of(type(command)), expected_version, remember)
-        return await self._finish(request, await self._begin(request))
+        missing: list[str] = []
+        outcome = self._begin_with_what_is_known(request, missing)
+        if missing:
+            outcome = await self._begin(request)
+        return await self._finish(request, outcome)
 
     async def execute_many(
         self, requests: Sequence[tuple[Command, Origin, bool]]
@@ -117,22 +120,32 @@ class CommandBus:
             for command, origin, remember in requests
         ]
         await self._prefetch(begun)
-        endings = []
+        submitted: list[Submitted | Appended | Exception] = []
         for request in begun:
-            outcome: _Outcome | Exception
             try:
                 outcome = await self._begin(request)
-            except Exception as fault:
-                outcome = fault
-            ending = asyncio.ensure_future(self._finish(request, outcome))
-            if not isinstance(outcome, _Submitted):
-                await asyncio.wait([ending])
-            endings.append(ending)
-        results = await asyncio.gather(*endings, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException) and not isinstance(result, Exception):
-                raise result
-        return [result for result in results if not isinstance(result, BaseException) or isinstance(result, Exception)]
+                if isinstance(outcome, asyncio.Future):
+                    submitted.append(outcome)
+                else:
+                    submitted.append(await self._finish(request, outcome))
+            except Exception as refused:
+                submitted.append(refused)
+        return await self._endings(begun, submitted)
+
+    async def _endings(
+        self, requests: Sequence[_Request], submitted: Sequence[Submitted | Appended | Exception]
+    ) -> list[Appended | Exception]:
+        """What became of many: most have been written together, and only what was not takes a task of its own."""
+        endings: list[Appended | Exception | asyncio.Task[Appended | Exception]] = []
+        for request, outcome in zip(requests, submitted, strict=True):
+            if not isinstance(outcome, asyncio.Future):
+                endings.append(outcome)
+                continue
+            if not outcome.done():
+                await asyncio.wait([outcome])
+            again = None if _came_true(outcome) else asyncio.create_task(self._ending(request, outcome))
+            endings.append(again or outcome.result())
+        return [await ending if isinstance(ending, asyncio.Task) else ending for ending in endings]
 
     async def _prefetch(self, requests: Sequence[_Request]) -> None:
         """Load what the commands are about in one query instead of one after another."""
@@ -149,46 +162,74 @@ class CommandBus:
             await asyncio.gather(*(self._streams.load(key) for key in missing), return_exceptions=True)
 
     async def _begin(self, request: _Request) -> _Outcome:
-        """Decide and queue; a Rejection or None (nothing to do) still has to be confirmed."""
-        try:
-            changes = await self._decide(request)
-            if not any(change.events for change in changes):
-                return None
-            return self._submit(request, changes)
-        except Rejection as rejection:
-            return rejection
+        """Decide and queue, once every stream that the command touches is at hand."""
+        tenant_id = request.origin.tenant_id
+        if request.fresh:
+            await asyncio.gather(*(self._streams.refresh((tenant_id, stream_id)) for stream_id in request.fresh))
+        while True:
+            missing: list[str] = []
+            outcome = self._begin_with_what_is_known(request, missing)
+            if not missing:
+                return outcome
+            await asyncio.gather(*(self._streams.load((tenant_id, stream_id)) for stream_id in missing))
 
-    async def _finish(self, request: _Request, outcome: _Outcome | Exception) -> Appended:
+    def _begin_with_what_is_known(self, request: _Request, missing: list[str]) -> _Outcome:
+        """Decide and queue; a Rejection or None (nothing to do) still has to be confirmed.
+
+        Streams that are not at hand are named in `missing`; the outcome means nothing then.
+        """
+        outcome: _Outcome = None
+        try:
+            changes = self._decide(request, missing)
+            if missing:
+                return None
+            if changes[0].events:
+                return self._submit(request, changes)
+        except Rejection as rejection:
+            outcome = rejection
+        request.under_way = [c.stream.tail for c in request.looked_at if c.stream.tail is not None]
+        return outcome
+
+    async def _finish(self, request: _Request, outcome: _Outcome) -> Appended:
         """Follow a command to its answer: wait for the append, decide again on a conflict, confirm a refusal on fresh state."""
         retries_left = self._settings.conflict_retries_max
         while True:
-            if isinstance(outcome, _Submitted):
+            if isinstance(outcome, asyncio.Future):
                 try:
-                    answer = await outcome.future
+                    answer = await outcome
                 except StreamMoved as moved:
-                    self._streams.forget(request.origin.tenant_id, outcome.streams)
-                    named = request.expected_version is not None and moved.details["stream_id"] == outcome.streams[0]
+                    self._forget(request)
+                    named = request.expected_version is not None and moved.details["stream_id"] == request.streams()[0]
                     retries_left -= 1
                     if named or retries_left < 0:
                         raise
-                    request.fresh = True
                 except BaseException:
-                    self._streams.forget(request.origin.tenant_id, outcome.streams)
+                    self._forget(request)
                     raise
                 else:
                     if answer.repeated:
-                        self._streams.forget(request.origin.tenant_id, outcome.streams)
+                        self._forget(request)
                     return answer
-            elif outcome is None or isinstance(outcome, Rejection):
+            else:
                 known = await self._known(request)
                 if known is not None:
                     return known
-                if request.fresh and await _came_true(request.under_way):
-                    return await self._unchanged(request, outcome)
-                request.fresh = True
-            else:
-                raise outcome
+                if request.fresh.issuperset(request.streams()):
+                    if request.under_way:
+                        await asyncio.wait(request.under_way)
+                    if all(_came_true(append) for append in request.under_way):
+                        return await self._unchanged(request, outcome)
+            request.fresh = request.fresh.union(request.streams())
             outcome = await self._begin(request)
+
+    def _forget(self, request: _Request) -> None:
+        self._streams.forget(request.origin.tenant_id, request.streams())
+
+    async def _ending(self, request: _Request, submitted: Submitted) -> Appended | Exception:
+        try:
+            return await self._finish(request, submitted)
+        except Exception as refused:
+            return refused
 
     async def _known(self, request: _Request) -> Appended | None:
         if not request.remember:
@@ -204,30 +245,17 @@ class CommandBus:
         stream = await self._streams.load((request.origin.tenant_id, stream_id))
         return Appended(stream_id, stream.version, await self._store.head(), ())
 
-    async def _decide(self, request: _Request) -> list[_Change]:
-        """The changes a command asks for, once every stream that it touches is at hand."""
-        tenant_id = request.origin.tenant_id
-        if request.fresh:
-            request.looked_at.add(request.decider.stream_of(request.command))
-            await asyncio.gather(*(self._streams.refresh((tenant_id, stream_id)) for stream_id in request.looked_at))
-        while True:
-            missing: list[str] = []
-            changes = self._decide_now(request, missing)
-            if not missing:
-                return changes
-            await asyncio.gather(*(self._streams.load((tenant_id, stream_id)) for stream_id in missing))
+    def _decide(self, request: _Request, missing: list[str]) -> Sequence[_Change]:
+        """The changes a command asks for, decided without a pause, so that all states belong together.
 
-    def _decide_now(self, request: _Request, missing: list[str]) -> list[_Change]:
-        """Decide without a pause, so that all states belong together: the own stream first, companions, then consulted streams.
-
-        Streams that are not at hand are named in `missing`; the changes mean nothing then.
+        The own stream comes first, then companions, then consulted streams.
         """
         command, decider = request.command, request.decider
-        request.under_way = []
         consulted = [self._look(request, stream_id, missing) for stream_id in decider.consults(command)]
         own = self._look(request, decider.stream_of(command), missing, creates=command.creates)
+        request.looked_at = changes = [own, *consulted]
         if missing:
-            return []
+            return changes
         expected = request.expected_version
         if expected is not None and own.stream.version != expected:
             actual = own.stream.version
@@ -235,14 +263,15 @@ class CommandBus:
             raise VersionConflict(message, stream_id=own.stream_id, expected=expected, actual=actual)
         others = {c.stream_id: c.stream.state for c in consulted} if consulted else _NO_OTHERS
         own.events = decider.decide_all(command, own.stream.state, others)
-        changes = [own]
-        for companion in decider.companions(command, own.stream.state) if own.events else ():
+        if not own.events:
+            return changes
+        for number, companion in enumerate(decider.companions(command, own.stream.state), 1):
             other = self._deciders.of(type(companion))
             beside = self._look(request, other.stream_of(companion), missing)
+            changes.insert(number, beside)
             if not missing:
                 beside.events = other.decide_all(companion, beside.stream.state, {})
-                changes.append(beside)
-        return changes + consulted
+        return changes
 
     def _look(self, request: _Request, stream_id: str, missing: list[str], *, creates: bool = False) -> _Change:
         key = (request.origin.tenant_id, stream_id)
@@ -255,33 +284,28 @@ class CommandBus:
                 self._streams.begin(key, stream)
             else:
                 missing.append(stream_id)
-        elif stream.tail is not None and not stream.tail.done():
-            request.under_way.append(stream.tail)
-        if len(request.looked_at) < self._settings.load_streams_max:
-            request.looked_at.add(stream_id)
         return _Change(stream_id, decider, stream)
 
-    def _submit(self, request: _Request, changes: list[_Change]) -> _Submitted:
+    def _submit(self, request: _Request, changes: Sequence[_Change]) -> Submitted:
         """Queue the append, and go on from the state after it."""
-        writes = [Write(c.stream_id, c.stream.version, [self._new_event(e) for e in c.events]) for c in changes]
         origin = request.origin
         append = Append(
             origin.tenant_id,
-            writes,
+            [Write(c.stream_id, c.stream.version, [self._new_event(e) for e in c.events]) for c in changes],
             self._clock(),
             origin.to_json(),
             origin.command_id if request.remember else None,
             fingerprint(request.command) if request.remember else b"",
         )
-        future = asyncio.ensure_future(self._store.submit(append))
+        submitted = self._store.submit(append)
         for change in changes:
-            stream = change.stream
-            for event in change.events:
-                stream.state = change.decider.evolve(stream.state, event)
             if change.events:
+                stream = change.stream
+                for event in change.events:
+                    stream.state = change.decider.evolve(stream.state, event)
                 stream.version += len(change.events)
-                stream.tail = future
-        return _Submitted(future, [change.stream_id for change in changes])
+                stream.tail = submitted
+        return submitted
 
     def _new_event(self, event: Event) -> NewEvent:
         data = self._codec.encode(event)

@@ -1,7 +1,7 @@
 """A small world for tests of the engines: boxes of a certain size that are filled, emptied and poured; and a slow store."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar
@@ -143,7 +143,7 @@ class SlowStore(MemoryEventStore):
         self.submitted: list[Append] = []
         self.loads = 0
 
-    def submit(self, append: Append) -> Awaitable[Appended]:
+    def submit(self, append: Append) -> asyncio.Future[Appended]:
         self.submitted.append(append)
         return asyncio.ensure_future(self._through_the_gate(append))
 

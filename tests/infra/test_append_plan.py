@@ -100,7 +100,7 @@ class TestAnAppendThatNamesAStreamTwice:
 
 class TestTheParametersOfAPlan:
     def test_have_as_many_arrays_as_the_function_takes(self) -> None:
-        assert len(append_parameters(plan_of(append(write("a", 0), command_id="c1")))) == 20
+        assert len(append_parameters(plan_of(append(write("a", 0), command_id="c1")))) == 26
 
     def test_cannot_be_made_of_what_cannot_be_sent(self) -> None:
         with pytest.raises(ValueError, match="surrogates"):
