@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.adapters.event_store import EventStore
-from infra.adapters.read_store import ReadStore
+from infra.adapters.read_store import NotYetVisible, ReadStore
 from infra.adapters.web_docs import Reply, Schema
 from infra.adapters.web_parameters import POSITION_MAX, TENANT, Parameter, position
 from infra.adapters.web_request import Answer, Header, Request
@@ -17,6 +17,7 @@ MIN_POSITION = position(
     "header",
     "Answer once the read model has seen this position, for example that of a command's answer.",
 )
+DOUBT_S = 0.1
 QUERY_PARAMETERS = (TENANT, MIN_POSITION)
 POSITION: Schema = {"type": "integer", "minimum": 0, "maximum": POSITION_MAX}
 
@@ -52,11 +53,21 @@ class Queries:
         wanted = min_position_of(request)
         reached = min([await self.models.position(model) for model in models])
         if wanted > reached:
+            await self._wait(models, wanted)
+        return max(wanted, reached)
+
+    async def _wait(self, models: Sequence[str], wanted: int) -> None:
+        """Mostly it is a matter of milliseconds; whether the log has that position at all is asked only after that."""
+        try:
+            for model in models:
+                await self.models.wait_for(model, wanted, DOUBT_S)
+        except NotYetVisible:
             if wanted > (head := await self.log.head()):
-                raise PositionNotReached(f"The log is at position {head}, not at {wanted} yet.", position=head)
+                raise PositionNotReached(
+                    f"The log is at position {head}, not at {wanted} yet.", position=head
+                ) from None
             for model in models:
                 await self.models.wait_for(model, wanted, self.settings.wait_for_position_s_max)
-        return max(wanted, reached)
 
 
 def min_position_of(request: Request) -> int:

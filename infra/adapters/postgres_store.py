@@ -15,16 +15,18 @@ from infra.adapters import postgres_arrays as arrays
 from infra.adapters.append_connection import find_answer
 from infra.adapters.appender import Appender
 from infra.adapters.event_store import Append, Appended, Record
+from infra.adapters.shared_load import SharedLoad
 from infra.errors import Fault, StoreUnavailable
 from infra.settings import Settings
 
 T = TypeVar("T")
 Connection = psycopg.AsyncConnection[TupleRow]
-StreamKey = tuple[str, str]
+StreamKey = tuple[str, str, int]
+"""A tenant, a stream and the version after which its events are wanted."""
 
 _COLUMNS = "e.position, e.id::text, e.tenant_id, e.stream_id, e.stream_version, e.type, e.schema_version, e.occurred_at, e.metadata, e.data"
 _LOAD = f"""
-SELECT {_COLUMNS}
+SELECT {_COLUMNS}, w.after
 FROM unnest(%s, %s, %s) AS w (tenant_id, stream_id, after)
 CROSS JOIN LATERAL (
     SELECT * FROM event e
@@ -87,8 +89,7 @@ class PostgresEventStore:
         self._settings = settings
         self._pool = pool
         self._appender = Appender(database_url, settings.shard, settings)
-        self._wanted: dict[tuple[str, str, int], list[asyncio.Future[list[Record]]]] = {}
-        self._loader: asyncio.Task[None] | None = None
+        self._streams = SharedLoad(self._load_many, settings.load_streams_max)
 
     @classmethod
     async def open(cls, database_url: str, settings: Settings) -> "PostgresEventStore":
@@ -117,46 +118,17 @@ class PostgresEventStore:
         return self._appender.submit(append)
 
     async def load(self, tenant_id: str, stream_id: str, after: int = 0) -> list[Record]:
-        future: asyncio.Future[list[Record]] = asyncio.get_running_loop().create_future()
-        self._wanted.setdefault((tenant_id, stream_id, after), []).append(future)
-        if self._loader is None:
-            self._loader = asyncio.create_task(self._load_wanted(), name="loader")
-        return await future
+        return await self._streams.get((tenant_id, stream_id, after)) or []
 
-    async def _load_wanted(self) -> None:
-        """Load everything that is asked for until nothing is; each round is one query."""
-        try:
-            while self._wanted:
-                keys = list(self._wanted)[: self._settings.load_streams_max]
-                round_ = {key: self._wanted.pop(key) for key in keys}
-                try:
-                    found = await self._load_many(keys)
-                except Exception as fault:
-                    for future in (waiting for group in round_.values() for waiting in group):
-                        if not future.done():
-                            future.set_exception(fault)
-                    continue
-                for (tenant_id, stream_id, after), futures in round_.items():
-                    records = found.get((tenant_id, stream_id), [])
-                    records = [record for record in records if record.stream_version > after]
-                    for future in futures:
-                        if not future.done():
-                            future.set_result(records)
-        finally:
-            self._loader = None
-
-    async def _load_many(self, keys: Sequence[tuple[str, str, int]]) -> dict[StreamKey, list[Record]]:
-        lowest: dict[StreamKey, int] = {}
-        for tenant_id, stream_id, after in keys:
-            lowest[tenant_id, stream_id] = min(after, lowest.get((tenant_id, stream_id), after))
+    async def _load_many(self, keys: Sequence[StreamKey]) -> dict[StreamKey, list[Record]]:
         parameters = (
-            arrays.texts([tenant_id for tenant_id, _ in lowest]),
-            arrays.texts([stream_id for _, stream_id in lowest]),
-            arrays.bigints(list(lowest.values())),
+            arrays.texts([tenant_id for tenant_id, _, _ in keys]),
+            arrays.texts([stream_id for _, stream_id, _ in keys]),
+            arrays.bigints([after for _, _, after in keys]),
         )
-        found: dict[StreamKey, list[Record]] = {}
-        for record in await self._records(_LOAD, parameters):
-            found.setdefault((record.tenant_id, record.stream_id), []).append(record)
+        found: dict[StreamKey, list[Record]] = {key: [] for key in keys}
+        for row in await self._rows(_LOAD, parameters):
+            found[row[2], row[3], row[-1]].append(Record(*row[:-1]))
         return found
 
     async def read(
@@ -181,12 +153,11 @@ class PostgresEventStore:
                 wheres.append(where)
                 parameters.append(value)
         query = f"SELECT {_COLUMNS} FROM event e WHERE {' AND '.join(wheres)} ORDER BY e.position LIMIT %s"
-        return await self._records(query, (*parameters, limit))
+        return [Record(*row) for row in await self._rows(query, (*parameters, limit))]
 
-    async def _records(self, query: str, parameters: Sequence[Any]) -> list[Record]:
-        async def fetch(connection: Connection) -> list[Record]:
-            cursor = await connection.execute(query.encode(), parameters, binary=True)
-            return [Record(*row) for row in await cursor.fetchall()]
+    async def _rows(self, query: str, parameters: Sequence[Any]) -> list[TupleRow]:
+        async def fetch(connection: Connection) -> list[TupleRow]:
+            return await (await connection.execute(query.encode(), parameters, binary=True)).fetchall()
 
         return await self._with_connection(fetch)
 

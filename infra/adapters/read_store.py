@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
@@ -10,6 +11,7 @@ from psycopg_pool import AsyncConnectionPool
 from infra.adapters.checkpoints import ConsumerStatus
 from infra.adapters.postgres_store import Connection, opened_pool
 from infra.adapters.read_table import ReadTable
+from infra.adapters.shared_load import SharedLoad
 from infra.errors import Fault, StoreUnavailable
 from infra.patterns.projection import Key, Projection, Row
 from infra.settings import Settings
@@ -37,6 +39,7 @@ class ReadStore:
         self._waiters: dict[str, list[tuple[int, asyncio.Future[None]]]] = {}
         self._polling: asyncio.Task[None] | None = None
         self._tables: dict[str, ReadTable[Any]] = {}
+        self._rows: dict[str, SharedLoad[Key, Any]] = {}
 
     @classmethod
     async def open(cls, database_url: str, settings: Settings) -> "ReadStore":
@@ -71,11 +74,17 @@ class ReadStore:
                 await asyncio.sleep(0.05)
 
     async def get(self, projection: Projection[R], key: Key) -> R | None:
-        """One row by its key."""
-        table = self._table(projection)
-        wheres = " AND ".join(f't."{column}" = %s' for column in projection.key)
-        rows = await self._fetch(f'SELECT {table.select_list} FROM "{table.name}" t WHERE {wheres}', key)
-        return table.row(rows[0]) if rows else None
+        """One row by its key; rows that are asked for at the same moment share a query."""
+        rows = self._rows.get(projection.name)
+        if rows is None:
+            load_many = partial(self._load_many, self._table(projection))
+            rows = self._rows[projection.name] = SharedLoad(load_many, self._settings.page_size_max)
+        return await rows.get(key)
+
+    async def _load_many(self, table: ReadTable[R], keys: Sequence[Key]) -> dict[Key, R]:
+        columns = [list(column) for column in zip(*keys, strict=True)]
+        rows = [table.row(values) for values in await self._fetch(table.load(), columns)]
+        return {tuple(getattr(row, column) for column in table.projection.key): row for row in rows}
 
     async def page(
         self,
