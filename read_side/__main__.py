@@ -14,7 +14,7 @@ async def main() -> None:
     settings = Settings()
     async with machine("read_side", settings) as parts:
         models = await ReadStore.open(parts.database_url, settings)
-        parts.news.listen(models.seen)
+        await parts.news.listen(models.seen)
         await parts.stream.listen()
         live = Live(parts.store, parts.stream.woken, settings)
         application = create_application(Queries(models, parts.store, settings), live, parts.store.head, parts.registry)

@@ -29,7 +29,7 @@ from infra.adapters.event_stream import (
     StreamState,
     StreamUnavailable,
 )
-from infra.adapters.nats_client import StreamClient, raise_for
+from infra.adapters.nats_client import Sink, StreamClient, raise_for
 from infra.adapters.nats_pull import NatsPullLoop
 from infra.errors import Fault
 from infra.faults import crash_point
@@ -60,11 +60,10 @@ class NatsEventStream:
         self._name = name
         self._settings = settings
         self._subjects = frames.Subjects(settings.shard)
-        self._wake = frames.publish(b"wake.%d" % settings.shard, b"", b"")
         self._run_id = token_hex(4).encode()
         self._batches = itertools.count(1)
         self._pulls: WeakSet[NatsPullLoop] = WeakSet()
-        self._listening = False
+        self._sinks: dict[str, Sink] = {}
         self._closing = False
         self._client: StreamClient | None = None
         self._connected = asyncio.Event()
@@ -89,8 +88,8 @@ class NatsEventStream:
     async def _open(self) -> None:
         self._client = client = StreamClient(self._changed)
         await client.open(self._url, self._name)
-        if self._listening:
-            await self._attach_listeners(client)
+        for subject, sink in self._sinks.items():
+            await client.attach(subject, sink)
         self._changed("connected")
 
     def _changed(self, what: str) -> None:
@@ -110,19 +109,24 @@ class NatsEventStream:
             self._opening = asyncio.create_task(self._open(), name="nats-connect")
 
     def wake(self) -> None:
+        self.tell(f"wake.{self.shard}", b"")
+
+    def tell(self, subject: str, payload: bytes) -> None:
+        """Publish a hint, which is lost while NATS is away."""
         if self._connected.is_set() and self._client is not None and self._client.is_connected:
-            self._client.send(self._wake)
+            self._client.send(frames.publish(subject.encode(), b"", payload))
 
     async def listen(self) -> None:
-        if self._listening:
-            return
-        self._listening = True
-        if self._connected.is_set() and self._client is not None:
-            await self._attach_listeners(self._client)
+        await self.hear(f"wake.{self.shard}", lambda *_: self.woken.set())
+        await self.hear(f"$JS.EVENT.ADVISORY.STREAM.*.{self.stream}", self._stream_changed)
 
-    async def _attach_listeners(self, client: StreamClient) -> None:
-        await client.attach(f"wake.{self.shard}", lambda *_: self.woken.set())
-        await client.attach(f"$JS.EVENT.ADVISORY.STREAM.*.{self.stream}", self._stream_changed)
+    async def hear(self, subject: str, sink: Sink) -> None:
+        """Give what is published on a subject to `sink`, across every new connection."""
+        if subject in self._sinks:
+            return
+        self._sinks[subject] = sink
+        if self._connected.is_set() and self._client is not None:
+            await self._client.attach(subject, sink)
 
     def _stream_changed(self, subject: bytes, *_: bytes) -> None:
         if b".UPDATED." not in subject:  # `adopt` causes that itself

@@ -46,13 +46,11 @@ async def machine(service: str, settings: Settings) -> AsyncIterator[Machine]:
     configure_logging(service, settings.log_level)
     store = await PostgresEventStore.open(settings.database_url, settings)
     stream = await NatsEventStream.connect(settings.nats_url, settings, service)
-    news = await News.connect(settings.nats_url, settings.shard, service)
     store.on_append = stream.wake
     feed = Feed(store, mirror_source(stream, f"{service}-{uuid4().hex[:12]}"), settings)
     try:
-        yield Machine(settings, settings.database_url, store, stream, feed, news, new_registry())
+        yield Machine(settings, settings.database_url, store, stream, feed, News(stream), new_registry())
     finally:
-        await news.close()
         await stream.close()
         await store.close()
 
