@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     page_size_default: int = 50
     page_size_max: int = 1_000
     wait_for_position_s_max: float = 5.0
-    visibility_poll_s: float = 0.02
+    visibility_poll_s: float = 0.1
     query_connections_max: int = 8
     query_retry_s_max: float = 10.0
     live_buffer_events_max: int = 10_000
@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     # the relay
     relay_batch_events_max: int = 1_000
     relay_batch_bytes_max: int = 8_388_608
+    relay_gather_s: float = 0.003
     relay_poll_s_min: float = 0.005
     relay_poll_s_max: float = 0.1
     mirror_age_s_max: int = 604_800

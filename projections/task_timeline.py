@@ -106,4 +106,5 @@ TASK_TIMELINE = Projection(
     handles=get_args(TaskEvent),
     locate=locate,
     project=project,
+    one_row_per_event=True,
 )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -14,13 +14,13 @@ Connection = psycopg.AsyncConnection[Any]
 
 _ENSURE = "INSERT INTO checkpoint (consumer, shard, position, version, kind) VALUES (%s, %s, 0, %s, %s) ON CONFLICT DO NOTHING"
 _READ = "SELECT position, version, paused, rebuild FROM checkpoint WHERE consumer = %s AND shard = %s"
-_MOVE = """
-UPDATE checkpoint SET position = %s WHERE consumer = %s AND shard = %s AND position = %s RETURNING position
-"""
+_MOVE = "UPDATE checkpoint SET position = %s WHERE consumer = %s AND shard = %s AND position = %s RETURNING consumer, shard, position"
+_STAY = "SELECT %s::text AS consumer, %s::int AS shard, %s::bigint AS position"
 _RESTART = "UPDATE checkpoint SET position = %s, version = %s, rebuild = false WHERE consumer = %s AND shard = %s AND position = %s"
 _PARK = """
 INSERT INTO dead_letter (consumer, shard, position, tenant_id, stream_id, type, cause, attempts)
-VALUES (%s, %s, %s, %s, %s, %s, %s, 1)
+SELECT m.consumer, m.shard, u.position, u.tenant_id, u.stream_id, u.type, u.cause, 1
+FROM moved m, unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[]) AS u (position, tenant_id, stream_id, type, cause)
 ON CONFLICT (consumer, shard, position)
 DO UPDATE SET cause = EXCLUDED.cause, attempts = dead_letter.attempts + 1, wanted = 'park'
 """
@@ -37,7 +37,9 @@ _KEEP_PARKED = """
 UPDATE dead_letter SET wanted = 'park'
 WHERE consumer = %s AND shard = %s AND tenant_id = %s AND stream_id = %s AND wanted <> 'park'
 """
-_FORGET = "DELETE FROM dead_letter WHERE consumer = %s AND shard = %s AND position = ANY (%s)"
+_FORGET = """
+DELETE FROM dead_letter d USING moved m WHERE (d.consumer, d.shard) = (m.consumer, m.shard) AND d.position = ANY (%s::bigint[])
+"""
 _LIST = "SELECT consumer, shard, kind, position, paused, rebuild FROM checkpoint ORDER BY kind, consumer"
 _LETTERS = """
 SELECT consumer, position, tenant_id, stream_id, type, cause, attempts, parked_at, wanted
@@ -45,6 +47,31 @@ FROM dead_letter ORDER BY consumer, position LIMIT %s
 """
 
 BEHIND_PARKED = "an earlier event of this stream is parked"
+
+
+CAUSE_CHARACTERS_MAX = 2_000
+
+
+class Effect(NamedTuple):
+    """A statement that changes something with a checkpoint: it takes the row `moved` (consumer, shard, position) or nothing.
+
+    `INSERT INTO ... SELECT ... FROM moved, ...` or `DELETE ... USING moved ...`. All effects of a move are one SQL statement: they
+    see what was before it, and no two of them may touch one row.
+    """
+
+    sql: str
+    parameters: Sequence[Any]
+
+
+def park(parked: Sequence[tuple[Record, str]]) -> Effect:
+    """Put events aside, each with its cause."""
+    rows = [(r.position, r.tenant_id, r.stream_id, r.type, cause[:CAUSE_CHARACTERS_MAX]) for r, cause in parked]
+    return Effect(_PARK, [list(column) for column in zip(*rows, strict=True)])
+
+
+def forget(positions: Sequence[int]) -> Effect:
+    """Let parked events go."""
+    return Effect(_FORGET, (list(positions),))
 
 
 class CheckpointMoved(Fault):
@@ -104,19 +131,21 @@ class Checkpoints:
         assert row is not None
         return Checkpoint(*row)
 
-    async def move(self, connection: Connection, before: int, after: int) -> psycopg.AsyncCursor[Any]:
-        """Compare and set; without a row in the answer another runner was faster (CheckpointMoved)."""
-        return await connection.execute(_MOVE, (after, self.consumer, self.shard, before))
+    async def move(self, connection: Connection, before: int, after: int, effects: Sequence[Effect] = ()) -> None:
+        """Compare and set, and the effects with it. Raises CheckpointMoved if another runner was faster: then nothing is done."""
+        if not await _with_effects(connection, _MOVE, (after, self.consumer, self.shard, before), effects):
+            raise CheckpointMoved
+
+    async def write(self, connection: Connection, position: int, effects: Sequence[Effect]) -> None:
+        """The effects alone, in a transaction of the caller's that moves the checkpoint in another way."""
+        if effects:
+            await _with_effects(connection, _STAY, (self.consumer, self.shard, position), effects)
 
     async def restart(self, connection: Connection, before: int, after: int) -> None:
         """After a rebuild: stand at `after` with the current version."""
         cursor = await connection.execute(_RESTART, (after, self.version, self.consumer, self.shard, before))
         if cursor.rowcount != 1:
             raise CheckpointMoved
-
-    async def park(self, connection: Connection, record: Record, cause: str) -> None:
-        key = (self.consumer, self.shard, record.position)
-        await connection.execute(_PARK, (*key, record.tenant_id, record.stream_id, record.type, cause[:2000]))
 
     async def blocked(self, connection: Connection) -> set[tuple[str, str]]:
         """The streams that have a parked event: what follows in them is parked as well."""
@@ -130,8 +159,15 @@ class Checkpoints:
         """Nothing is wanted of what is parked of a stream any more."""
         await connection.execute(_KEEP_PARKED, (self.consumer, self.shard, tenant_id, stream_id))
 
-    async def forget(self, connection: Connection, positions: Sequence[int]) -> None:
-        await connection.execute(_FORGET, (self.consumer, self.shard, list(positions)))
+
+async def _with_effects(
+    connection: Connection, moved: str, parameters: Sequence[Any], effects: Sequence[Effect]
+) -> bool:
+    """One statement, and so one round trip and one commit; False if there was no row `moved`."""
+    parts = [f"effect_{number} AS ({effect.sql})" for number, effect in enumerate(effects)]
+    query = f"WITH {', '.join([f'moved AS ({moved})', *parts])} SELECT position FROM moved"
+    given = [*parameters, *(value for effect in effects for value in effect.parameters)]
+    return await (await connection.execute(query.encode(), given)).fetchone() is not None
 
 
 class Operations:

@@ -1,13 +1,15 @@
 """The table of a read model, derived from its row class: definition, reads and writes as SQL. Pure."""
 
 import types
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import TypeAdapter
 
-from infra.patterns.projection import Projection, Row
+from infra.adapters.checkpoints import Effect
+from infra.patterns.projection import Key, Projection, Row
 
 R = TypeVar("R", bound=Row)
 
@@ -70,29 +72,28 @@ class ReadTable(Generic[R]):
         match = " AND ".join(f't."{column}" = k."{column}"' for column in key)
         return f'SELECT {self.select_list} FROM unnest({arrays}) AS k ({_quoted(key)}) JOIN "{self.name}" t ON {match}'
 
-    def save(self) -> str:
-        """Insert or replace rows, given as one JSON array."""
+    def save(self, rows: list[R]) -> Effect:
+        """Insert or replace rows."""
         key = self.projection.key
         names = _quoted(tuple(self.columns))
         changes = ", ".join(f'"{column}" = EXCLUDED."{column}"' for column in self.columns if column not in key)
-        source = f'json_populate_recordset(NULL::"{self.name}", %s::json) AS t'
-        return (
+        source = f'moved, json_populate_recordset(NULL::"{self.name}", %s::json) AS t'
+        sql = (
             f'INSERT INTO "{self.name}" ({names}) SELECT {self.select_list} FROM {source} '
             f"ON CONFLICT ({_quoted(key)}) DO UPDATE SET {changes}"
         )
+        return Effect(sql, (self.rows.dump_json(rows).decode(),))
 
-    def delete(self) -> str:
-        """Delete rows by key: one array parameter for each key column."""
+    def delete(self, keys: Sequence[Key]) -> Effect:
+        """Delete rows by key."""
         key = self.projection.key
         arrays = ", ".join(f"%s::{self._array_type(column)}" for column in key)
         match = " AND ".join(f't."{column}" = k."{column}"' for column in key)
-        return f'DELETE FROM "{self.name}" t USING unnest({arrays}) AS k ({_quoted(key)}) WHERE {match}'
+        sql = f'DELETE FROM "{self.name}" t USING moved, unnest({arrays}) AS k ({_quoted(key)}) WHERE {match}'
+        return Effect(sql, [list(column) for column in zip(*keys, strict=True)])
 
     def _array_type(self, column: str) -> str:
         return f"{self.columns[column].split(' ')[0]}[]"
-
-    def to_json(self, rows: list[R]) -> bytes:
-        return self.rows.dump_json(rows)
 
     def row(self, values: tuple[Any, ...]) -> R:
         """A row from the columns of `select_list`."""

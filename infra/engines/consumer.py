@@ -13,10 +13,11 @@ from typing import Any, Protocol
 import psycopg
 import structlog
 
-from infra.adapters.checkpoints import BEHIND_PARKED, Checkpoint, CheckpointMoved, Checkpoints
+from infra.adapters.checkpoints import BEHIND_PARKED, Checkpoint, CheckpointMoved, Checkpoints, Effect, forget, park
 from infra.adapters.event_store import EventStore, Record
 from infra.adapters.lease import PostgresLease, while_held
 from infra.engines.feed import Feed, read_ahead
+from infra.engines.poison import Poison, cause_of, is_breakdown
 from infra.errors import Fault
 from infra.faults import crash_point
 from infra.settings import Settings
@@ -35,14 +36,6 @@ WHERE locktype = 'advisory' AND granted AND classid = %s AND objid = %s AND objs
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError, OSError)
 
 
-class Poison(Exception):
-    """This event cannot be handled, however often it is tried; `__cause__` says why."""
-
-    def __init__(self, record: Record) -> None:
-        super().__init__(f"{record.type} at {record.position}")
-        self.record = record
-
-
 class Handler(Protocol):
     """What a consumer does with events. `types` are the event types it is interested in."""
 
@@ -55,10 +48,11 @@ class Handler(Protocol):
         """Forget everything, and get ready to go on after `position`."""
         ...
 
-    async def apply(self, connection: Connection, records: Sequence[Record]) -> None:
-        """Take events into effect, in the transaction that is open. Raises Poison for an event that cannot be handled.
+    async def effects(self, connection: Connection, records: Sequence[Record], position: int) -> Sequence[Effect]:
+        """What these events change, to be written with the checkpoint, which moves to `position`. Nothing is written here.
 
-        One that was parked comes alone, after later ones; none comes when one was discarded.
+        Raises Poison for an event that cannot be handled. One that was parked comes alone, after later ones; none comes when one
+        was discarded.
         """
         ...
 
@@ -68,7 +62,7 @@ class Handler(Protocol):
 
 
 class Consumer:
-    """Runs one handler; `announce(name, position)` is called after each commit."""
+    """Runs one handler; `announce(name, position)` is called whenever a projection has come further: queries wait for it."""
 
     def __init__(
         self,
@@ -224,31 +218,27 @@ class Consumer:
                 raise
             await self._begin(connection)
             await self._one_by_one(connection, mine, until)
-        self._announce(self._handler.name, self.position)
+        if self._handler.kind == "projection":
+            self._announce(self._handler.name, self.position)
 
     async def _commit(
         self, connection: Connection, records: Sequence[Record], until: int, cause: str | None = None
     ) -> None:
-        """Apply records, or park them if there is a cause, and move the checkpoint: two round trips where nothing is read."""
-        async with connection.pipeline(), connection.transaction():
-            moved = await self._checkpoints.move(connection, self._stored, until)
-            healthy: list[Record] = []
-            for record in records:
-                if cause is not None:
-                    await self._checkpoints.park(connection, record, cause)
-                elif (record.tenant_id, record.stream_id) in self._blocked:
-                    await self._checkpoints.park(connection, record, BEHIND_PARKED)
-                else:
-                    healthy.append(record)
-            if healthy:
-                await self._handler.apply(connection, healthy)
-            if await moved.fetchone() is None:
-                raise CheckpointMoved
-            crash_point("consumer.before_commit")
+        """Bring records into effect, or park them if there is a cause, and move the checkpoint."""
+        parked = [(record, cause or BEHIND_PARKED) for record in records if cause or self._is_blocked(record)]
+        healthy = [record for record in records if not (cause or self._is_blocked(record))] if parked else records
+        effects = list(await self._handler.effects(connection, healthy, until)) if healthy else []
+        if parked:
+            effects.append(park(parked))
+        crash_point("consumer.before_commit")
+        await self._checkpoints.move(connection, self._stored, until, effects)
         crash_point("consumer.after_commit")
         if self._handler.kind == "saga":
             crash_point("saga.after_checkpoint")
         self.position = self._stored = until
+
+    def _is_blocked(self, record: Record) -> bool:
+        return (record.tenant_id, record.stream_id) in self._blocked
 
     async def _one_by_one(self, connection: Connection, records: Sequence[Record], until: int) -> None:
         """After a failure: each event in a transaction of its own, so that only the one that fails is parked."""
@@ -273,28 +263,15 @@ class Consumer:
                 continue
             records = await self._store.read(position - 1, 1, until=position)
             try:
-                async with connection.transaction():
-                    moved = await self._checkpoints.move(connection, self._stored, self._stored)
-                    if await moved.fetchone() is None:
-                        raise CheckpointMoved
-                    await self._handler.apply(connection, records if what == "retry" else [])
-                    await self._checkpoints.forget(connection, [position])
+                again = records if what == "retry" else []
+                effects = await self._handler.effects(connection, again, self._stored)
+                await self._checkpoints.move(connection, self._stored, self._stored, [*effects, forget([position])])
             except (Poison, psycopg.Error) as refused:
                 if is_breakdown(refused):
                     raise
                 failed.add((tenant_id, stream_id))
                 await self._handler.begin(connection, self.position)
-                await self._checkpoints.park(connection, records[0], cause_of(refused))
+                letter = park([(records[0], cause_of(refused))])
+                await self._checkpoints.move(connection, self._stored, self._stored, [letter])
                 await self._checkpoints.keep_parked(connection, tenant_id, stream_id)
         self._blocked = await self._checkpoints.blocked(connection)
-
-
-def cause_of(refused: Exception) -> str:
-    """Why an event was parked, for people."""
-    cause = refused.__cause__ or refused
-    return f"{type(cause).__name__}: {cause}"
-
-
-def is_breakdown(refused: Exception) -> bool:
-    """Whether the database is to blame and not the event. What exceeds a limit of Postgres (class 54) will always do so."""
-    return isinstance(refused, psycopg.OperationalError) and not (refused.sqlstate or "").startswith("54")

@@ -11,11 +11,11 @@ import psycopg
 
 from events.envelope import Envelope
 from events.event import Event
-from infra.adapters.checkpoints import BEHIND_PARKED, Checkpoints
+from infra.adapters.checkpoints import BEHIND_PARKED, Checkpoints, Effect, park
 from infra.adapters.event_store import EventStore, Record
 from infra.adapters.read_table import ReadTable
-from infra.engines.consumer import Poison, cause_of, is_breakdown
 from infra.engines.feed import read_ahead
+from infra.engines.poison import Poison, cause_of, is_breakdown
 from infra.patterns.projection import Key, Projection, Row
 from infra.settings import Settings
 
@@ -65,8 +65,8 @@ class Projector:
         if found is None or found[0] is None:
             await connection.execute(self._table.create().encode())
 
-    async def apply(self, connection: Connection, records: Sequence[Record]) -> None:
-        await self._fold(connection, self._table, records)
+    async def effects(self, connection: Connection, records: Sequence[Record], position: int) -> list[Effect]:
+        return await self._fold(connection, self._table, records)
 
     async def rebuild(self, connection: Connection, position: int) -> int:
         """Fill a new table from position 0 beside the old one, which answers meanwhile, and put it in its place.
@@ -89,39 +89,30 @@ class Projector:
         self, connection: Connection, table: ReadTable[Any], records: Sequence[Record], blocked: set[tuple[str, str]]
     ) -> None:
         """Fold what can be folded, half by half until what cannot is found; park that, and what follows in its stream."""
-        parking = Checkpoints(self.name, self._store.shard, self.version, self.kind)
-        healthy: list[Record] = []
-        for record in records:
-            if (record.tenant_id, record.stream_id) in blocked:
-                await parking.park(connection, record, BEHIND_PARKED)
-            else:
-                healthy.append(record)
-        refused = await self._try_fold(connection, table, healthy)
-        if refused is None:
+        checkpoints = Checkpoints(self.name, self._store.shard, self.version, self.kind)
+        behind = [record for record in records if (record.tenant_id, record.stream_id) in blocked]
+        if behind:
+            await checkpoints.write(connection, 0, [park([(record, BEHIND_PARKED) for record in behind])])
+        healthy = [record for record in records if (record.tenant_id, record.stream_id) not in blocked]
+        try:
+            async with connection.transaction():
+                await checkpoints.write(connection, 0, await self._fold(connection, table, healthy))
             return
+        except (Poison, psycopg.Error) as refused:
+            if is_breakdown(refused):
+                raise
+            cause = cause_of(refused)
+        self._rows.clear()
         if len(healthy) == 1:
-            await parking.park(connection, healthy[0], cause_of(refused))
+            await checkpoints.write(connection, 0, [park([(healthy[0], cause)])])
             blocked.add((healthy[0].tenant_id, healthy[0].stream_id))
             return
         middle = len(healthy) // 2
         for part in (healthy[:middle], healthy[middle:]):
             await self._fold_or_park(connection, table, part, blocked)
 
-    async def _try_fold(
-        self, connection: Connection, table: ReadTable[Any], records: Sequence[Record]
-    ) -> Exception | None:
-        """Fold all of it, or nothing and give the reason."""
-        try:
-            async with connection.transaction():
-                await self._fold(connection, table, records)
-        except (Poison, psycopg.Error) as refused:
-            if is_breakdown(refused):
-                raise
-            self._rows.clear()
-            return refused
-        return None
-
-    async def _fold(self, connection: Connection, table: ReadTable[Any], records: Sequence[Record]) -> None:
+    async def _fold(self, connection: Connection, table: ReadTable[Any], records: Sequence[Record]) -> list[Effect]:
+        """What these events make of the rows that they touch."""
         located: list[tuple[Record, Envelope[Any], Key]] = []
         for record in records:
             try:
@@ -130,7 +121,8 @@ class Projector:
             except Exception as cause:
                 raise Poison(record) from cause
         rows = self._rows
-        await self._load(connection, table, {key for _, _, key in located if key not in rows})
+        if not self._projection.one_row_per_event:
+            await self._load(connection, table, {key for _, _, key in located if key not in rows})
         project = self._projection.project
         changed: dict[Key, Row | None] = {}
         for record, envelope, key in located:
@@ -139,9 +131,12 @@ class Projector:
             except Exception as cause:
                 raise Poison(record) from cause
             rows[key] = changed[key] = row
-        await self._save(connection, table, changed)
-        while len(rows) > self._settings.projector_rows_max:
+        rows_max = 0 if self._projection.one_row_per_event else self._settings.projector_rows_max
+        while len(rows) > rows_max:
             rows.popitem(last=False)
+        kept = [row for row in changed.values() if row is not None]
+        gone = [key for key, row in changed.items() if row is None]
+        return [*([table.save(kept)] if kept else ()), *([table.delete(gone)] if gone else ())]
 
     async def _load(self, connection: Connection, table: ReadTable[Any], keys: set[Key]) -> None:
         if not keys:
@@ -155,11 +150,3 @@ class Projector:
             key = tuple(values[position] for position in positions)
             assert len(key) == size
             self._rows[key] = table.row(values)
-
-    async def _save(self, connection: Connection, table: ReadTable[Any], changed: dict[Key, Row | None]) -> None:
-        kept = [row for row in changed.values() if row is not None]
-        if kept:
-            await connection.execute(table.save().encode(), (table.to_json(kept).decode(),))
-        gone = [key for key, row in changed.items() if row is None]
-        if gone:
-            await connection.execute(table.delete().encode(), [list(column) for column in zip(*gone, strict=True)])

@@ -12,10 +12,11 @@ import psycopg
 import structlog
 
 from events.envelope import Envelope, Origin
+from infra.adapters.checkpoints import Effect
 from infra.adapters.event_store import EventStore, Record
 from infra.engines.command_bus import CommandBus
-from infra.engines.consumer import Poison
 from infra.engines.feed import read_ahead
+from infra.engines.poison import Poison
 from infra.engines.projector import Decoder, to_envelope
 from infra.errors import Fault, Rejection, VersionConflict
 from infra.faults import crash_point
@@ -25,7 +26,6 @@ from infra.settings import Settings
 
 log = structlog.get_logger()
 
-POSITION_MAX = 2**63 - 1
 REFOLDED_SHARE_MAX = 0.1
 """A restart that had to fold more than this share of `saga_snapshot_events` makes the next one shorter."""
 
@@ -33,19 +33,23 @@ Connection = psycopg.AsyncConnection[Any]
 Sending = tuple[Record, tuple[Command, Origin, bool]]
 
 _SNAPSHOT = "SELECT position, states FROM saga_state WHERE saga = %s AND shard = %s AND version = %s AND position <= %s"
-# As of the checkpoint, which is committed with it; not at all where another runner has moved on. The states are one text in there:
+# As of the checkpoint, which moves with it; not at all where another runner has moved on. The states are one text in there:
 # as a jsonb object they would lose the order of their keys, on which what a saga does next may depend.
 _KEEP_SNAPSHOT = """
 INSERT INTO saga_state (saga, shard, position, version, states)
-SELECT consumer, shard, position, %s, to_jsonb(%s::text) FROM checkpoint WHERE consumer = %s AND shard = %s AND position <= %s
+SELECT consumer, shard, position, %s, to_jsonb(%s::text) FROM {source}
 ON CONFLICT (saga, shard)
 DO UPDATE SET position = EXCLUDED.position, version = EXCLUDED.version, states = EXCLUDED.states
 RETURNING position
 """
+_AT_ITS_CHECKPOINT = "checkpoint WHERE consumer = %s AND shard = %s AND position <= %s"
 _PARKED = "SELECT position FROM dead_letter WHERE consumer = %s AND shard = %s"
-_KEEP_TIMER = """
+_KEEP_TIMERS = """
 INSERT INTO timer (shard, timer_id, due_at, tenant_id, saga, command, fields, causation_id, correlation_id)
-VALUES (%s, %s, %s, %s, %s, %s, %s::json, %s, %s) ON CONFLICT DO NOTHING
+SELECT m.shard, t.timer_id, t.due_at, t.tenant_id, m.consumer, t.command, t.fields, t.causation_id, t.correlation_id
+FROM moved m, json_to_recordset(%s::json) AS t (
+    timer_id text, due_at timestamptz, tenant_id text, command text, fields json, causation_id text, correlation_id text
+) ON CONFLICT DO NOTHING
 """
 
 
@@ -97,25 +101,30 @@ class SagaRunner:
         except Poison:
             log.warning("an event that was handled cannot be any more", saga=self.name, position=record.position)
 
-    async def apply(self, connection: Connection, records: Sequence[Record]) -> None:
+    async def effects(self, connection: Connection, records: Sequence[Record], position: int) -> list[Effect]:
+        """Sends the commands; timers and, from time to time, a snapshot are kept with the checkpoint."""
         # A fold of the log could not tell that something came late or was discarded: the state is kept as it is then.
         out_of_order = not records or records[0].position <= self._reached
         sending: list[Sending] = []
+        timers: list[dict[str, Any]] = []
         for record in records:
             envelope, reactions = self._react(record)
             for number, reaction in enumerate(reactions):
                 origin = self._origin(record, envelope, f"{record.id}/{self.name}/{number}")
                 if isinstance(reaction, Schedule):
-                    await self._schedule(connection, origin, reaction)
+                    timers.append(_timer(origin, reaction))
                 else:
                     sending.append((record, (reaction, origin, True)))
         crash_point("saga.before_commands")
         await self._send(sending)
         self._since_snapshot += len(records)
         self._reached = max(self._reached, records[-1].position if records else 0)
+        effects = [Effect(_KEEP_TIMERS, (orjson.dumps(timers).decode(),))] if timers else []
         if out_of_order or self._since_snapshot >= self._settings.saga_snapshot_events:
-            await self._snapshot(connection)
+            effects.append(Effect(_KEEP_SNAPSHOT.format(source="moved"), (self.version, self._dumped())))
+            self._reached, self._since_snapshot = max(self._reached, position), 0
         crash_point("saga.before_checkpoint")
+        return effects
 
     def _react(self, record: Record) -> tuple[Envelope[Any], Sequence[Reaction]]:
         try:
@@ -156,30 +165,18 @@ class SagaRunner:
         actor = f"saga:{self.name}"
         return Origin(envelope.tenant_id, actor, command_id, cause.correlation_id, envelope.id, cause.traceparent)
 
-    async def _schedule(self, connection: Connection, origin: Origin, timer: Schedule) -> None:
-        """Keep a command for later, under the id that it would have now."""
-        await connection.execute(
-            _KEEP_TIMER,
-            (
-                self._store.shard,
-                origin.command_id,
-                timer.at,
-                origin.tenant_id,
-                self.name,
-                type(timer.command).__name__,
-                timer.command.model_dump_json(exclude_unset=True),
-                origin.causation_id,
-                origin.correlation_id,
-            ),
-        )
-
-    async def _snapshot(self, connection: Connection, position_max: int = POSITION_MAX) -> None:
-        states = orjson.dumps({tenant_id: state.model_dump(mode="json") for tenant_id, state in self._states.items()})
-        parameters = (self.version, states.decode(), self.name, self._store.shard, position_max)
-        row = await (await connection.execute(_KEEP_SNAPSHOT, parameters)).fetchone()
+    async def _snapshot(self, connection: Connection, position_max: int) -> None:
+        """Keep the states now, unless another runner has moved on."""
+        where = (self.name, self._store.shard, position_max)
+        query = _KEEP_SNAPSHOT.format(source=_AT_ITS_CHECKPOINT)
+        row = await (await connection.execute(query.encode(), (self.version, self._dumped(), *where))).fetchone()
         if row is not None:
             self._reached = max(self._reached, row[0])
             self._since_snapshot = 0
+
+    def _dumped(self) -> str:
+        states = {tenant_id: state.model_dump(mode="json") for tenant_id, state in self._states.items()}
+        return orjson.dumps(states).decode()
 
     async def rebuild(self, connection: Connection, position: int) -> int:
         """A new version of a saga goes on from where the old one stood, its state folded anew from the whole log."""
@@ -187,6 +184,19 @@ class SagaRunner:
             "DELETE FROM saga_state WHERE saga = %s AND shard = %s", (self.name, self._store.shard)
         )
         return position
+
+
+def _timer(origin: Origin, timer: Schedule) -> dict[str, Any]:
+    """A command for later, under the id that it would have now."""
+    return {
+        "timer_id": origin.command_id,
+        "due_at": timer.at,
+        "tenant_id": origin.tenant_id,
+        "command": type(timer.command).__name__,
+        "fields": orjson.Fragment(timer.command.model_dump_json(exclude_unset=True)),
+        "causation_id": origin.causation_id,
+        "correlation_id": origin.correlation_id,
+    }
 
 
 class SagaCommandFailed(Fault):

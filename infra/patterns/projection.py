@@ -29,7 +29,8 @@ class Projection(Generic[R]):
 
     `name` is stored for ever; raise `version` when the rows change shape or meaning, and the model is rebuilt. `key` names the key
     columns, `tenant_id` first. `locate(envelope)` is the key of the one row that an event touches, in that order.
-    `project(envelope, row)` gives the new row, None to delete it. Events of other types than `handles` are not decoded.
+    `project(envelope, row)` gives the new row, None to delete it; with `one_row_per_event` each event has a row of its own, and none is
+    read before it is written. Events of other types than `handles` are not decoded.
     """
 
     name: str
@@ -40,3 +41,4 @@ class Projection(Generic[R]):
     locate: Callable[[Envelope[Any]], Key]
     project: Callable[[Envelope[Any], R | None], R | None]
     indexes: tuple[tuple[str, ...], ...] = ()
+    one_row_per_event: bool = False

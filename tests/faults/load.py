@@ -8,6 +8,7 @@ from functools import partial
 from itertools import count
 from typing import Any
 
+import psycopg
 import pytest
 
 from infra.ids import new_id
@@ -24,10 +25,16 @@ from read_side.demo.totals import totals_of
 from tests.faults.recording import Answers, recording_sender
 from tests.faults.system import BreakableSystem
 
-PACE = replace(SLOW, submission_s=8.0, step_pause_s=0.05, pipeline_pause_s=2.0, work_s_max=90.0)
+PACE = replace(SLOW, submission_s=8.0, step_pause_s=0.05, pipeline_pause_s=2.0, work_s_max=100.0)
 DEADLINE_S = 1.0
 DEADLINE_PAUSE_S = 0.25
-FINISH_S_MAX = 100.0
+FINISH_S_MAX = 250.0
+
+_UNFINISHED = """
+SELECT 'tasks', status, count(*), min(task_id) FROM task_board WHERE tenant_id = %(tenant)s GROUP BY status
+UNION ALL SELECT 'jobs', status, count(*), min(job_id) FROM job_board WHERE tenant_id = %(tenant)s GROUP BY status
+UNION ALL SELECT 'nodes', status, count(*), min(node_id) FROM node_board WHERE tenant_id = %(tenant)s GROUP BY status
+"""
 
 
 def small_scenario() -> Scenario:
@@ -76,10 +83,18 @@ class Load:
         for number in count(1):
             tenant_id = f"round-{number}-{new_id()}"
             in_time = await demo.play(self._scenario, self._system.target(tenant_id), PACE, Bars(shown=False))
-            assert in_time, f"round {number} did not end within {PACE.work_s_max:g} s"
+            assert in_time, (
+                f"round {number} did not end within {PACE.work_s_max:g} s: {await self._unfinished(tenant_id)}"
+            )
             self.tenants.append(tenant_id)
             if self._enough.is_set():
                 return
+
+    async def _unfinished(self, tenant_id: str) -> str:
+        """What a round still waits for, for people."""
+        async with await psycopg.AsyncConnection.connect(self._system.database_url) as connection:
+            found = await (await connection.execute(_UNFINISHED, {"tenant": tenant_id})).fetchall()
+        return ", ".join(f"{number} {noun} {status} (like {example})" for noun, status, number, example in found)
 
     async def _set_deadlines(self) -> None:
         """Tasks that nobody works on."""

@@ -16,7 +16,7 @@ import infra
 from events.catalog import CATALOG as EVENTS
 from events.envelope import Envelope, Origin
 from events.task import TaskStarted
-from infra.adapters.checkpoints import Checkpoint, Checkpoints, Operations
+from infra.adapters.checkpoints import Checkpoint, Checkpoints, Effect, Operations
 from infra.adapters.event_store import EventStore, Record
 from infra.engines.consumer import Connection, Consumer, Handler
 from infra.engines.projector import Projector
@@ -46,7 +46,7 @@ WRITER = """
 import asyncio, sys
 from datetime import UTC, datetime
 from infra.adapters.appender import Appender
-from infra.adapters.event_store import Append, Appended, NewEvent, Write, event_count, event_ids, own_version
+from infra.adapters.event_store import Append, Appended, NewEvent, Write, event_ids, own_version
 from infra.adapters.postgres_store import PostgresEventStore
 from infra.ids import new_id, new_uuid7
 from infra.settings import Settings
@@ -56,7 +56,7 @@ commit = Appender._commit
 async def hasty(self, plan):
     head = await store.head()
     for append in plan.appends:
-        head += event_count(append)
+        head += len(event_ids(append))
         answer = Appended(append.writes[0].stream_id, own_version(append), head, event_ids(append))
         self._futures[id(append)].set_result(answer)
     await asyncio.sleep(0.01)
@@ -128,9 +128,10 @@ class RecklessConsumer(Consumer):
 class RecklessCheckpoints(Checkpoints):
     """Sets without comparing."""
 
-    async def move(self, connection: Connection, before: int, after: int) -> psycopg.AsyncCursor[Any]:
-        query = "UPDATE checkpoint SET position = %s WHERE consumer = %s AND shard = %s RETURNING position"
-        return await connection.execute(query, (after, self.consumer, self.shard))
+    async def move(self, connection: Connection, before: int, after: int, effects: Sequence[Effect] = ()) -> None:
+        await self.write(connection, after, effects)
+        query = "UPDATE checkpoint SET position = %s WHERE consumer = %s AND shard = %s"
+        await connection.execute(query, (after, self.consumer, self.shard))
 
 
 class GreedyConsumer(Consumer):
@@ -236,11 +237,12 @@ class InterruptedRunner(SagaRunner):
 
     interrupted = False
 
-    async def apply(self, connection: Connection, records: Sequence[Record]) -> None:
-        await super().apply(connection, records)
+    async def effects(self, connection: Connection, records: Sequence[Record], position: int) -> list[Effect]:
+        effects = await super().effects(connection, records, position)
         if not self.interrupted:
             self.interrupted = True
             raise psycopg.OperationalError("the connection is lost")
+        return effects
 
 
 class ForgetfulRunner(InterruptedRunner):

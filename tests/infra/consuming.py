@@ -9,11 +9,13 @@ from typing import Any
 
 import psycopg
 
+from infra.adapters.checkpoints import Effect
 from infra.adapters.event_store import Append, EventStore, NewEvent, Record, Write
 from infra.adapters.postgres_store import PostgresEventStore
 from infra.cancellation import end
-from infra.engines.consumer import Consumer, Handler, Poison
+from infra.engines.consumer import Consumer, Handler
 from infra.engines.feed import Feed, Source
+from infra.engines.poison import Poison
 from infra.ids import new_uuid7
 from infra.settings import Settings
 
@@ -109,7 +111,7 @@ async def until_so(what: Callable[[], Awaitable[bool]]) -> None:
 
 
 class Notes:
-    """A handler that notes each event in a table, in the consumer's transaction; `trouble` comes first, as a test wants it."""
+    """A handler that notes each event in a table, with the consumer's checkpoint; `trouble` comes first, as a test wants it."""
 
     kind = "projection"
 
@@ -118,6 +120,7 @@ class Notes:
         self.version = version
         self.types = frozenset(types)
         self.poisonous: set[int] = set()
+        self.unfit: set[int] = set()
         self.trouble: Callable[[Connection, Sequence[Record]], Awaitable[None]] | None = None
         self.begun: list[int] = []
         self.batches: list[list[int]] = []
@@ -126,14 +129,23 @@ class Notes:
         self.begun.append(position)
         await connection.execute("CREATE TABLE IF NOT EXISTS note (position bigint, handler text)")
 
-    async def apply(self, connection: Connection, records: Sequence[Record]) -> None:
+    async def effects(self, connection: Connection, records: Sequence[Record], position: int) -> list[Effect]:
         self.batches.append([record.position for record in records])
         for record in records:
-            await connection.execute("INSERT INTO note VALUES (%s, %s)", (record.position, self.name))
             if record.position in self.poisonous:
                 raise Poison(record) from ValueError(f"poison at {record.position}")
         if self.trouble is not None:
             await self.trouble(connection, records)
+        positions = [record.position for record in records]
+        unfit = (
+            [Effect("INSERT INTO note SELECT 1 / %s::int, consumer FROM moved", (0,))]
+            if self.unfit.intersection(positions)
+            else []
+        )
+        return [
+            *unfit,
+            Effect("INSERT INTO note SELECT u, m.consumer FROM moved m, unnest(%s::bigint[]) u", (positions,)),
+        ]
 
     async def rebuild(self, connection: Connection, position: int) -> int:
         await connection.execute("DELETE FROM note WHERE handler = %s", (self.name,))

@@ -6,7 +6,16 @@ from typing import Any
 import psycopg
 import pytest
 
-from infra.adapters.checkpoints import Checkpoint, CheckpointMoved, Checkpoints, ConsumerUnknown, Operations
+from infra.adapters.checkpoints import (
+    Checkpoint,
+    CheckpointMoved,
+    Checkpoints,
+    ConsumerUnknown,
+    Effect,
+    Operations,
+    forget,
+    park,
+)
 from infra.adapters.event_store import Record
 from infra.ids import utc_now
 
@@ -38,9 +47,24 @@ class TestACheckpoint:
 
     async def test_moves_only_from_where_it_stands(self, connection: Connection) -> None:
         await BOARD.read(connection)
-        assert await (await BOARD.move(connection, 0, 7)).fetchone() == (7,)
-        assert await (await BOARD.move(connection, 0, 9)).fetchone() is None
+        await BOARD.move(connection, 0, 7)
+        with pytest.raises(CheckpointMoved):
+            await BOARD.move(connection, 0, 9)
         assert (await BOARD.read(connection)).position == 7
+
+    async def test_takes_all_its_effects_along_or_none(self, connection: Connection, operations: Operations) -> None:
+        await BOARD.read(connection)
+        await BOARD.move(connection, 0, 7, [park([(record(3), "poison"), (record(4), "behind")])])
+        with pytest.raises(CheckpointMoved):
+            await BOARD.move(connection, 0, 9, [park([(record(8), "poison")]), forget([3])])
+        unfit = Effect("UPDATE dead_letter SET attempts = 1 / %s::int FROM moved", (0,))
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            await BOARD.move(connection, 7, 9, [park([(record(9), "behind")]), unfit])
+        assert (await BOARD.read(connection)).position == 7
+        assert [letter.position for letter in await operations.list_dead_letters()] == [3, 4]
+        await BOARD.move(connection, 7, 9, [forget([3]), park([(record(9), "behind")])])
+        assert (await BOARD.read(connection)).position == 9
+        assert [letter.position for letter in await operations.list_dead_letters()] == [4, 9]
 
     async def test_belongs_to_one_consumer_and_shard(self, connection: Connection) -> None:
         for other in (BOARD, SAGA, Checkpoints("box_board", 1, 1, "projection")):
@@ -62,14 +86,14 @@ class TestACheckpoint:
 
 class TestADeadLetter:
     async def test_blocks_its_stream_for_its_consumer(self, connection: Connection) -> None:
-        await BOARD.park(connection, record(3), "ValueError: poison")
-        await BOARD.park(connection, record(4, "box-b", "other"), "behind")
+        await BOARD.write(connection, 0, [park([(record(3), "ValueError: poison")])])
+        await BOARD.write(connection, 0, [park([(record(4, "box-b", "other"), "behind")])])
         assert await BOARD.blocked(connection) == {("acme", "box-a"), ("other", "box-b")}
         assert await SAGA.blocked(connection) == set()
 
     async def test_counts_how_often_it_was_tried(self, connection: Connection, operations: Operations) -> None:
         for cause in ("first", "second", "x" * 5_000):
-            await BOARD.park(connection, record(3), cause)
+            await BOARD.write(connection, 0, [park([(record(3), cause)])])
         (letter,) = await operations.list_dead_letters()
         assert (letter.consumer, letter.position, letter.stream_id, letter.type) == (
             "box_board",
@@ -83,10 +107,10 @@ class TestADeadLetter:
         self, connection: Connection, operations: Operations
     ) -> None:
         for position, stream_id in ((3, "box-a"), (5, "box-b"), (8, "box-a")):
-            await BOARD.park(connection, record(position, stream_id), "poison")
+            await BOARD.write(connection, 0, [park([(record(position, stream_id), "poison")])])
         assert await BOARD.wanted(connection) == []
         assert await operations.retry_dead_letters("box_board", "box-a") == 2
-        await BOARD.park(connection, record(9), "behind")
+        await BOARD.write(connection, 0, [park([(record(9), "behind")])])
         assert await BOARD.wanted(connection) == [
             (3, "acme", "box-a", "retry"),
             (8, "acme", "box-a", "retry"),
@@ -97,8 +121,8 @@ class TestADeadLetter:
 
     async def test_is_gone_when_it_is_forgotten(self, connection: Connection, operations: Operations) -> None:
         for position in (3, 4, 5):
-            await BOARD.park(connection, record(position), "poison")
-        await BOARD.forget(connection, [3, 5])
+            await BOARD.write(connection, 0, [park([(record(position), "poison")])])
+        await BOARD.write(connection, 0, [forget([3, 5])])
         assert [letter.position for letter in await operations.list_dead_letters()] == [4]
 
 
@@ -124,7 +148,7 @@ class TestAnOperator:
         self, connection: Connection, operations: Operations
     ) -> None:
         for position, stream_id in ((3, "box-a"), (5, "box-b")):
-            await BOARD.park(connection, record(position, stream_id), "poison")
+            await BOARD.write(connection, 0, [park([(record(position, stream_id), "poison")])])
         assert await operations.discard_dead_letters("box_board", "box-b") == 1
         assert await operations.retry_dead_letters("empty_boxes") == 0
         assert [letter.wanted for letter in await operations.list_dead_letters()] == ["park", "discard"]

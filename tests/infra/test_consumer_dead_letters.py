@@ -71,6 +71,14 @@ class TestAPoisonousEvent:
         assert await noted(place) == [1, 2, 4, 5]
         assert [position for position, _ in await place.letters()] == [3, 6]
 
+    async def test_may_be_one_whose_effect_the_database_refuses(self, place: Place) -> None:
+        await self.write(place)
+        handler = Notes()
+        handler.unfit = {3}
+        await place.run(handler)
+        assert await noted(place) == [1, 2, 4, 5]
+        assert await place.letters() == [(3, "DivisionByZero: division by zero"), (6, BEHIND_PARKED)]
+
     async def test_may_be_one_that_is_too_much_for_an_index(self, place: Place) -> None:
         await self.write(place)
         handler = Notes()

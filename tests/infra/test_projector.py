@@ -94,14 +94,15 @@ class TestAReadModel:
         await place.run(projector(place))
         assert await rows(place) == ROWS[:2]
 
-    async def test_is_right_after_a_crash_between_its_rows_and_its_checkpoint(self, place: Place) -> None:
+    async def test_is_right_after_a_crash_before_its_rows_and_its_checkpoint_are_written(self, place: Place) -> None:
         crashes = iter(range(2))
 
         class Crashing(Projector):
-            async def apply(self, connection: Any, records: Any) -> None:
-                await super().apply(connection, records)
+            async def effects(self, connection: Any, records: Any, position: int) -> Any:
+                effects = await super().effects(connection, records, position)
                 if next(crashes, None) is not None:
                     raise psycopg.OperationalError("crash")
+                return effects
 
         await carry_out(place, *STORY)
         await place.run(Crashing(BOX_BOARD, place.store, EVENTS, place.settings))

@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from events.envelope import Envelope
+from infra.adapters.checkpoints import Checkpoints
 from infra.adapters.postgres_store import open_pool
 from infra.adapters.read_table import ReadTable
 from infra.patterns.projection import Key, Projection, Row
@@ -51,6 +52,7 @@ THINGS = Projection(
     "thing_board", 1, ThingRow, ("tenant_id", "thing_id", "number"), (), locate, unused, (("tenant_id", "status"),)
 )
 TABLE = ReadTable.of(THINGS)
+CHECKPOINTS = Checkpoints("thing_board", 0, 1, "projection")
 
 
 def row(thing_id: str = "t1", number: int = 1, tenant_id: str = "acme", **fields: Any) -> ThingRow:
@@ -86,13 +88,13 @@ class TestTheColumns:
         assert 'CREATE INDEX ON "thing_board" ("tenant_id", "status");' in TABLE.create()
 
     def test_stand_in_a_table_of_another_name_during_a_rebuild(self) -> None:
-        assert '"thing_board__rebuilt"' in ReadTable.of(THINGS, "thing_board__rebuilt").save()
+        assert '"thing_board__rebuilt"' in ReadTable.of(THINGS, "thing_board__rebuilt").save([row()]).sql
 
 
 @pytest.mark.servers
 class TestRows:
     async def save(self, connection: psycopg.AsyncConnection[Any], *rows: ThingRow) -> None:
-        await connection.execute(TABLE.save().encode(), (TABLE.to_json(list(rows)).decode(),))
+        await CHECKPOINTS.write(connection, 0, [TABLE.save(list(rows))])
 
     async def load(self, connection: psycopg.AsyncConnection[Any], *keys: tuple[str, str, int]) -> list[ThingRow]:
         columns = [list(column) for column in zip(*keys, strict=True)]
@@ -135,7 +137,7 @@ class TestRows:
         kept = [row("t1", 2), row("t1", 1, tenant_id="other")]
         await self.save(connection, row("t1", 1), *kept)
         assert await self.load(connection, ("acme", "t1", 1), ("other", "t1", 1)) == [row("t1", 1), kept[1]]
-        await connection.execute(TABLE.delete().encode(), [["acme"], ["t1"], [1]])
+        await CHECKPOINTS.write(connection, 0, [TABLE.delete([("acme", "t1", 1)])])
         assert await self.load(connection, ("acme", "t1", 1), ("acme", "t1", 2), ("other", "t1", 1)) == kept
 
     async def test_come_back_the_same_through_the_pool_that_queries_use(

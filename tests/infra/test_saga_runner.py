@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from events.envelope import Envelope, Origin
-from infra.adapters.checkpoints import BEHIND_PARKED, Operations
+from infra.adapters.checkpoints import BEHIND_PARKED, Effect, Operations
 from infra.adapters.event_store import Record
 from infra.engines.command_bus import CommandBus
 from infra.engines.saga_runner import SagaRunner
@@ -76,11 +76,12 @@ class Crashing(SagaRunner):
 
     crashes = 2
 
-    async def apply(self, connection: Connection, records: Sequence[Record]) -> None:
-        await super().apply(connection, records)
+    async def effects(self, connection: Connection, records: Sequence[Record], position: int) -> list[Effect]:
+        effects = await super().effects(connection, records, position)
         if self.crashes:
             self.crashes -= 1
             raise psycopg.OperationalError("crash")
+        return effects
 
 
 class TestAReaction:
