@@ -62,14 +62,13 @@ def create_application(
         _projections(queries),
         *operations(ready, metrics),
     ]
-    models: list[type[BaseModel]] = [
-        *(listing.projection.row for listing in LISTINGS),
-        *SUMMARIES,
-        ProjectionPage,
-    ]
-    schemas = {**components(models, "serialization"), "CloudEvent": CLOUD_EVENT}
-    described = document(TITLE, DESCRIPTION, routes, schemas)
-    return Application([*routes, *documentation(TITLE, described)], metrics, event_log.sockets())
+
+    def describe() -> bytes:
+        models: list[type[BaseModel]] = [*(listing.projection.row for listing in LISTINGS), *SUMMARIES, ProjectionPage]
+        schemas = {**components(models, "serialization"), "CloudEvent": CLOUD_EVENT}
+        return document(TITLE, DESCRIPTION, routes, schemas)
+
+    return Application([*routes, *documentation(TITLE, describe)], metrics, event_log.sockets())
 
 
 def _projections(queries: Queries) -> Route:

@@ -172,8 +172,11 @@ def create_application(
     metrics = WebMetrics(registry)
     edge = CommandEdge(bus, catalog, liveness, settings, metrics)
     routes = [*edge.routes(), *operations(ready, metrics)]
-    described = document(TITLE, DESCRIPTION, routes, edge.schemas())
-    return Application([*routes, *documentation(TITLE, described)], metrics)
+
+    def describe() -> bytes:
+        return document(TITLE, DESCRIPTION, routes, edge.schemas())
+
+    return Application([*routes, *documentation(TITLE, describe)], metrics)
 
 
 def _members(appended: Appended) -> dict[str, object]:

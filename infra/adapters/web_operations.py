@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import cache
 
 import structlog
 
 from infra.adapters.web import Route
 from infra.adapters.web_docs import Operation, Reply, Schema, page
 from infra.adapters.web_metrics import WebMetrics
-from infra.adapters.web_request import Answer, Endpoint, Request
+from infra.adapters.web_request import Answer, Request
 from infra.errors import Fault
 from infra.telemetry import metrics_page
 
@@ -54,20 +55,17 @@ def operations(ready: Callable[[], Awaitable[object]], metrics: WebMetrics) -> l
     ]
 
 
-def documentation(title: str, document: bytes) -> list[Route]:
-    """The OpenAPI document and the page that shows it."""
+def documentation(title: str, describe: Callable[[], bytes]) -> list[Route]:
+    """The OpenAPI document, written when it is first asked for, and the page that shows it."""
+    described = cache(describe)
+
+    async def openapi(_: Request) -> Answer:
+        return Answer(200, await asyncio.to_thread(described))
 
     async def docs(_: Request) -> Answer:
         return Answer(200, await asyncio.to_thread(page, title), (), b"text/html; charset=utf-8")
 
-    return [Route("GET", "/openapi.json", _constant(document)), Route("GET", "/docs", docs)]
-
-
-def _constant(body: bytes) -> Endpoint:
-    async def endpoint(_: Request) -> Answer:
-        return Answer(200, body)
-
-    return endpoint
+    return [Route("GET", "/openapi.json", openapi), Route("GET", "/docs", docs)]
 
 
 def _status(status: int, word: str) -> dict[int, Reply]:
