@@ -9,14 +9,17 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+import pytest_asyncio
 import websockets
 from websockets.exceptions import InvalidStatus
 
 from infra.adapters.read_store import ReadStore
 from infra.adapters.web import Application
+from infra.adapters.web_metrics import WebMetrics
+from infra.adapters.web_request import Receive, Scope, Send
 from infra.adapters.web_server import serve
 from infra.cancellation import end
-from infra.embedded.ports import free_port
+from infra.embedded.ports import free_port, is_free
 from infra.settings import Settings
 from infra.telemetry import new_registry
 from read_side import events
@@ -27,6 +30,8 @@ from read_side.queries import Queries
 from tests.read_side.event_log import Log
 
 HOST = "127.0.0.1"
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @dataclass
@@ -45,7 +50,7 @@ class World:
         return found
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def world(settings: Settings) -> AsyncIterator[World]:
     log = Log()
     settings = settings.model_copy(update={"live_buffer_events_max": 10, "live_clients_max": 2})
@@ -138,15 +143,12 @@ class TestAPageOfEvents:
 
 
 @contextlib.asynccontextmanager
-async def serving(world: World) -> AsyncIterator[str]:
-    """The world on a real socket, since a live answer has no end; gives host and port."""
+async def serving(application: Application) -> AsyncIterator[str]:
+    """An application on a real socket, since a live answer has no end; gives host and port."""
     port = free_port(HOST)
-    task = asyncio.create_task(serve(world.application, HOST, port))
-    async with httpx.AsyncClient() as http, asyncio.timeout(5):
-        while True:
-            with contextlib.suppress(httpx.ConnectError):
-                await http.get(f"http://{HOST}:{port}/healthz")
-                break
+    task = asyncio.create_task(serve(application, HOST, port))
+    async with asyncio.timeout(5):
+        while is_free(HOST, port):
             await asyncio.sleep(0.02)
     try:
         yield f"{HOST}:{port}"
@@ -154,6 +156,32 @@ async def serving(world: World) -> AsyncIterator[str]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+class Front(Application):
+    """Hands whatever comes to the application of the test that runs, so that all tests share one server."""
+
+    behind: Application
+
+    def __init__(self) -> None:
+        super().__init__([], WebMetrics(new_registry()))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.behind(scope, receive, send)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def front() -> AsyncIterator[tuple[Front, str]]:
+    application = Front()
+    async with serving(application) as address:
+        yield application, address
+
+
+@pytest.fixture
+def address(front: tuple[Front, str], world: World) -> str:
+    """Host and port where the test's world is served."""
+    front[0].behind = world.application
+    return front[1]
 
 
 @contextlib.asynccontextmanager
@@ -171,52 +199,51 @@ async def following(address: str, query: str = "", **headers: str) -> AsyncItera
 
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     url = f"http://{address}/v1/events/stream{query}"
-    async with httpx.AsyncClient(timeout=5) as http, http.stream("GET", url, headers=named) as answer:
+    async with httpx.AsyncClient(timeout=5, verify=False) as http, http.stream("GET", url, headers=named) as answer:
         assert answer.status_code == 200
         assert answer.headers["content-type"] == "text/event-stream"
         yield records(answer)
 
 
 class TestTheLiveStream:
-    async def test_tells_where_it_begins_and_then_each_event(self, world: World) -> None:
+    async def test_tells_where_it_begins_and_then_each_event(self, world: World, address: str) -> None:
         await world.log.write("agent.created")
-        async with serving(world) as address, following(address) as records:
+        async with following(address) as records:
             assert await anext(records) == ["retry: 1000", ": at 1", "id: 1"]
             await world.log.write("agent.started")
             number, kind, data = await anext(records)
             assert (number, kind) == ("id: 2", "event: agent.started")
             assert orjson.loads(data.removeprefix("data: "))["position"] == 2
 
-    async def test_goes_on_after_the_last_event_that_a_client_had(self, world: World) -> None:
+    async def test_goes_on_after_the_last_event_that_a_client_had(self, world: World, address: str) -> None:
         await world.log.write(*["agent.started"] * 3)
-        async with serving(world) as address:
-            async with following(address, "?after=2") as records:
-                await anext(records)
-                assert (await anext(records))[0] == "id: 3"
-            async with following(address, "?after=0", last_event_id="2") as records:
-                await anext(records)
-                assert (await anext(records))[0] == "id: 3"
+        async with following(address, "?after=2") as records:
+            await anext(records)
+            assert (await anext(records))[0] == "id: 3"
+        async with following(address, "?after=0", last_event_id="2") as records:
+            await anext(records)
+            assert (await anext(records))[0] == "id: 3"
 
-    async def test_is_a_tenants_own(self, world: World) -> None:
-        async with serving(world) as address, following(address, "?after=0", foldwork_tenant="other") as records:
+    async def test_is_a_tenants_own(self, world: World, address: str) -> None:
+        async with following(address, "?after=0", foldwork_tenant="other") as records:
             await anext(records)
             await world.log.write("agent.created")
             await world.log.write("agent.created", tenant="other")
             assert (await anext(records))[0] == "id: 2"
 
-    async def test_shows_that_it_is_alive(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_shows_that_it_is_alive(self, world: World, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(feed, "KEEP_ALIVE_S", 0.05)
-        async with serving(world) as address, following(address) as records:
+        async with following(address) as records:
             await anext(records)
             assert await anext(records) == [": at 0", "id: 0"]
 
-    async def test_is_refused_to_too_many(self, world: World) -> None:
-        async with serving(world) as address, following(address), following(address), httpx.AsyncClient() as http:
+    async def test_is_refused_to_too_many(self, world: World, address: str) -> None:
+        async with following(address), following(address), httpx.AsyncClient(verify=False) as http:
             answer = await http.get(f"http://{address}/v1/events/stream")
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
 
     async def test_ends_when_the_process_stops(self, world: World) -> None:
-        async with serving(world) as address, following(address) as records:
+        async with serving(world.application) as address, following(address) as records:
             await anext(records)
             world.application.stopping.set()
             assert [record async for record in records] == []
@@ -232,24 +259,23 @@ class TestTheLiveStream:
 
 
 class TestTheWebSocket:
-    async def test_gets_one_event_per_message(self, world: World) -> None:
+    async def test_gets_one_event_per_message(self, world: World, address: str) -> None:
         await world.log.write("agent.created")
-        async with serving(world) as address, websockets.connect(f"ws://{address}/v1/events/ws?after=0") as socket:
+        async with websockets.connect(f"ws://{address}/v1/events/ws?after=0") as socket:
             assert orjson.loads(await socket.recv())["position"] == 1
             await world.log.write("agent.started", "agent.stopped")
             assert [orjson.loads(await socket.recv())["position"] for _ in range(2)] == [2, 3]
 
-    async def test_can_be_narrowed(self, world: World) -> None:
+    async def test_can_be_narrowed(self, world: World, address: str) -> None:
         url = "/v1/events/ws?type=agent.stopped&after=0"
-        async with serving(world) as address, websockets.connect(f"ws://{address}{url}") as socket:
+        async with websockets.connect(f"ws://{address}{url}") as socket:
             await world.log.write("agent.started", "agent.stopped")
             assert orjson.loads(await socket.recv())["position"] == 2
 
-    async def test_is_refused_like_any_query(self, world: World) -> None:
-        async with serving(world) as address:
-            with pytest.raises(InvalidStatus) as refused:
-                await websockets.connect(f"ws://{address}/v1/events/ws?type=agent.flew")
-            assert refused.value.response.status_code == 422
+    async def test_is_refused_like_any_query(self, world: World, address: str) -> None:
+        with pytest.raises(InvalidStatus) as refused:
+            await websockets.connect(f"ws://{address}/v1/events/ws?type=agent.flew")
+        assert refused.value.response.status_code == 422
 
     async def test_is_asked_for_by_an_upgrade(self, world: World) -> None:
         assert (await world.http.get("/v1/events/ws")).status_code == 426
