@@ -5,6 +5,7 @@ import importlib
 import sys
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,16 @@ NAMES_REFUSED = ("manager", "helper", "util", "common", "misc")
 LINES_MAX, FUNCTION_LINES_MAX, MAIN_LINES_MAX = 300, 70, 40
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree_of(path)))
+
+
 def files(*folders: str) -> list[Path]:
     return sorted(path for folder in folders for path in (HOUSE / folder).rglob("*.py"))
 
@@ -48,7 +59,7 @@ def name_of(path: Path) -> str:
 
 def imports(path: Path) -> Iterator[tuple[str, str, list[str]]]:
     """Each import as `file:line`, module, and the names that come from it."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             yield from ((f"{name_of(path)}:{node.lineno}", alias.name, []) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -122,7 +133,7 @@ class TestAFile:
             text = path.read_text()
             if len(text.splitlines()) > LINES_MAX:
                 found.append(f"{name_of(path)} has {len(text.splitlines())} lines")
-            for node in ast.walk(ast.parse(text)):
+            for node in nodes_of(path):
                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                     lines = (node.end_lineno or node.lineno) - node.lineno + 1
                     if lines > FUNCTION_LINES_MAX:
@@ -130,7 +141,7 @@ class TestAFile:
         assert found == []
 
     def test_opens_with_what_it_is_for(self) -> None:
-        assert [name_of(path) for path in files(*FOLDERS) if not ast.get_docstring(ast.parse(path.read_text()))] == []
+        assert [name_of(path) for path in files(*FOLDERS) if not ast.get_docstring(tree_of(path))] == []
 
     def test_has_a_name_from_the_field(self) -> None:
         found = [name_of(path) for path in files(*FOLDERS) if any(word in name_of(path) for word in NAMES_REFUSED)]
@@ -142,7 +153,7 @@ class TestAFile:
     def test_is_only_a_signboard_if_it_is_that_of_a_folder(self) -> None:
         signboards = [path for path in files(*ROOMS) if path.name == "__init__.py"]
         assert {name_of(path.parent) for path in signboards} >= set(ROOMS)
-        assert [name_of(path) for path in signboards if len(ast.parse(path.read_text()).body) != 1] == []
+        assert [name_of(path) for path in signboards if len(tree_of(path).body) != 1] == []
 
     def test_only_wires_if_it_is_that_of_a_process(self) -> None:
         mains = [path for path in files(*ROOMS) if path.name == "__main__.py"]
