@@ -1,6 +1,8 @@
 """What tests share: the embedded servers, started once per run when the first test needs them, and a database for each test."""
 
 import asyncio
+import functools
+import gc
 import itertools
 import shutil
 import tempfile
@@ -26,6 +28,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _SERVERS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.servers)
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays to the end: the collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -111,6 +119,12 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The defaults, whatever this machine's environment says, but with polls so short that no test waits for them."""
     for name in Settings.model_fields:
         monkeypatch.delenv(f"FOLDWORK_{name.upper()}", raising=False)
+    return _settings()
+
+
+@functools.cache
+def _settings() -> Settings:
+    """Read once: the settings are frozen, and to look for each of them in the environment takes longer than most tests."""
     return Settings(
         consumer_control_poll_s=0.02,
         consumer_lease_poll_s=0.02,
