@@ -15,7 +15,7 @@ class TestATaskThatSwallowsACancellation:
 
         task = asyncio.create_task(stubborn())
         await asyncio.sleep(0)
-        await asyncio.wait_for(end(task), 2)
+        await asyncio.wait_for(end(task, again_s=0.02), 2)
         assert task.cancelled()
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.types.json import Json
@@ -14,6 +14,7 @@ from psycopg.types.numeric import Int8
 
 from infra.adapters import postgres_arrays as arrays
 
+SHORT = settings(max_examples=30, deadline=None)
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
@@ -25,22 +26,27 @@ def as_psycopg_does(values: list[Any]) -> bytes:
 
 
 class TestAnArray:
+    @SHORT
     @given(st.lists(TEXT, min_size=1))
     def test_of_texts(self, items: list[str]) -> None:
         assert arrays.texts(items) == as_psycopg_does(items)
 
+    @SHORT
     @given(st.lists(st.binary(), min_size=1))
     def test_of_bytes(self, items: list[bytes]) -> None:
         assert arrays.blobs(items) == as_psycopg_does(items)
 
+    @SHORT
     @given(st.lists(INT64, min_size=1))
     def test_of_whole_numbers(self, items: list[int]) -> None:
         assert arrays.bigints(items) == as_psycopg_does([Int8(item) for item in items])
 
+    @SHORT
     @given(st.lists(st.uuids(), min_size=1))
     def test_of_uuids(self, items: list[UUID]) -> None:
         assert arrays.uuids([item.bytes for item in items]) == as_psycopg_does(items)
 
+    @SHORT
     @given(st.lists(TIMES, min_size=1))
     def test_of_times(self, items: list[datetime]) -> None:
         assert arrays.times(items) == as_psycopg_does(items)

@@ -17,7 +17,7 @@ from infra.engines.relay import Relay
 from infra.settings import Settings
 from tests.infra.relay_world import FreeLease, append
 
-SETTINGS = Settings(relay_batch_events_max=10, mirror_audit_s=0.05, relay_poll_s_max=0.02)
+SETTINGS = Settings(relay_batch_events_max=10, mirror_audit_s=0.02, relay_poll_s_max=0.01)
 
 
 class World:
@@ -157,7 +157,7 @@ class TestAStreamThat:
         for seq in range(1, 11):
             del running.stream.messages[seq]
         running.stream.first = 11
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.1)
         await running.append(1)
         await asyncio.sleep(0.05)
         assert sorted(running.stream.messages) == list(range(11, 27))
@@ -171,7 +171,7 @@ class TestAStreamThat:
         with monkeypatch.context() as away:
             away.setattr(running.stream, "send", unavailable)
             await running.append(3)
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.1)
             assert running.stream.last == 25
         await running.becomes_mirrored()
 
@@ -210,7 +210,7 @@ class TestTheLease:
 
         monkeypatch.setattr(running.lease, "confirm", lost)
         del running.stream.messages[7]
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.1)
         assert 7 not in running.stream.messages
         assert running.stream.last == 25
 

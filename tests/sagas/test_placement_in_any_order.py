@@ -29,7 +29,7 @@ NEEDS = [
     Requirements(cpu_milli=1_000, memory_mib=50, gpu_count=4, gpu_models=("V100",)),
 ]
 NODES = [(8_000, 1_000, 4, "V100"), (8_000, 1_000, 2, "T4"), (4_000, 1_000, 0, None), (2_000, 400, 1, "T4")]
-SETTINGS = settings(max_examples=15, deadline=None)
+SETTINGS = settings(max_examples=10, deadline=None)
 SEEDS = st.integers(0, 2**32)
 STEPS = st.integers(50, 500)
 
