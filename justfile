@@ -16,9 +16,9 @@ check:
 test *arguments:
     pytest -m "not faults" {{ arguments }}
 
-# Only tests that need no server.
+# Only tests that need no server; not even a look into the folders in which every test needs one.
 test-fast *arguments:
-    pytest -m "not servers and not faults" {{ arguments }}
+    pytest -m "not servers and not faults" --ignore=tests/faults --ignore=tests/journeys {{ arguments }}
 
 # Kill, restart and corrupt real processes, and count what is lost: nothing.
 faults *arguments:
