@@ -19,6 +19,7 @@ from infra.embedded.nats import EmbeddedNats
 from infra.embedded.postgres import EmbeddedPostgres
 from infra.settings import Settings
 
+_GARBAGE_MIN = 50_000
 _TEMPLATE = "foldwork_template"
 _SERVERS = {"postgres", "embedded_nats"}
 
@@ -30,9 +31,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.servers)
 
 
+def pytest_configure() -> None:
+    """The collector looks less often: nearly all that is made while tests are loaded stays."""
+    gc.set_threshold(_GARBAGE_MIN)
+
+
 def pytest_collection_finish() -> None:
     """What is loaded by now stays to the end: the collector need not look at it again and again."""
-    gc.collect()
     gc.freeze()
 
 

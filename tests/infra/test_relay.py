@@ -13,6 +13,7 @@ from infra.adapters.lease import LeaseLost
 from infra.adapters.memory_store import MemoryEventStore
 from infra.adapters.memory_stream import MemoryEventStream
 from infra.cancellation import end
+from infra.engines import relay
 from infra.engines.relay import Relay
 from infra.settings import Settings
 from tests.infra.relay_world import FreeLease, append
@@ -49,7 +50,8 @@ class World:
 
 
 @pytest.fixture
-async def world() -> World:
+async def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(relay, "RETRY_S_MIN", 0.01)
     return World()
 
 

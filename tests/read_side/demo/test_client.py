@@ -8,10 +8,16 @@ import orjson
 import pytest
 from pydantic import JsonValue
 
+from read_side.demo import client
 from read_side.demo.client import CommandSender, UnexpectedAnswer, command
 from read_side.demo.scenario import JsonObject
 
 Handler = Callable[[list[JsonObject]], httpx.Response]
+
+
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "RETRY_S_MIN", 0.005)
 
 
 class Api:
