@@ -1,5 +1,7 @@
 # Recipes find the project's own tools first; `uv sync` puts them there.
 export PATH := justfile_directory() / ".venv/bin" + ":" + env("PATH")
+# Compiled modules are kept, whatever the environment says: without them each run spends seconds on compiling.
+export PYTHONDONTWRITEBYTECODE := ""
 
 # List the recipes.
 default:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 
-import orjson
+from pydantic_core import from_json, to_json
 
 from events.event import Event
 
@@ -41,11 +41,11 @@ class Origin(NamedTuple):
         for name, value in zip(_OPTIONAL, self[5:], strict=True):
             if value is not None:
                 known[name] = value
-        return orjson.dumps(known)
+        return to_json(known)
 
     @classmethod
     def from_json(cls, tenant_id: str, metadata: bytes) -> "Origin":
-        return cls(tenant_id, **orjson.loads(metadata))
+        return cls(tenant_id, **from_json(metadata))
 
 
 @dataclass(frozen=True, slots=True)

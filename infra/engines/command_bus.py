@@ -7,18 +7,17 @@ the same answer once.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from hashlib import blake2b
 from typing import Any
 
 from events.envelope import Origin
 from events.event import Event
 from infra.adapters.event_store import Append, Appended, EventStore, NewEvent, StreamMoved, Write
+from infra.engines.command_request import Change, Outcome, Request, Submitted, came_true, fingerprint
 from infra.engines.stream_cache import CachedStream, EventCodec, StreamCache
 from infra.errors import Invalid, Rejection, VersionConflict
 from infra.ids import new_uuid7, utc_now
-from infra.patterns.decider import Command, Decider, DeciderCatalog
+from infra.patterns.decider import Command, DeciderCatalog
 from infra.settings import Settings
 
 
@@ -28,51 +27,7 @@ class EventTooLarge(Invalid):
     status = 413
 
 
-@dataclass(slots=True)
-class _Change:
-    """What a decision wants to write to one stream; no events: that stream was only looked at."""
-
-    stream_id: str
-    decider: Decider
-    stream: CachedStream
-    events: Sequence[Event] = ()
-
-
-Submitted = asyncio.Future[Appended]
-_Outcome = Submitted | Rejection | None
 _NO_OTHERS: dict[str, Any] = {}
-
-
-@dataclass(slots=True)
-class _Request:
-    """A command on its way.
-
-    `looked_at` are the streams of its last decision, `fresh` those that were read again before it, and `under_way` the appends that
-    a decision to write nothing was built on.
-    """
-
-    command: Command
-    origin: Origin
-    decider: Decider
-    expected_version: int | None
-    remember: bool
-    looked_at: Sequence[_Change] = ()
-    fresh: frozenset[str] = frozenset()
-    under_way: Sequence[Submitted] = ()
-
-    def streams(self) -> list[str]:
-        return [change.stream_id for change in self.looked_at]
-
-
-def _came_true(append: Submitted) -> bool:
-    """Whether an append that has ended got into the log, and with it the state that something was decided on."""
-    return not append.cancelled() and append.exception() is None and not append.result().repeated
-
-
-def fingerprint(command: Command) -> bytes:
-    """Tells a repeated command from another under the same id: 16 bytes over its name and the fields its sender gave."""
-    given = command.model_dump_json(exclude_unset=True)
-    return blake2b(f"{type(command).__name__}:{given}".encode(), digest_size=16).digest()
 
 
 class CommandBus:
@@ -101,7 +56,7 @@ class CommandBus:
         With `expected_version` the command's stream must stand there. With `remember` the command id of `origin` is kept, and gives
         the same answer when it comes again. Raises a Rejection or a Fault.
         """
-        request = _Request(command, origin, self._deciders.of(type(command)), expected_version, remember)
+        request = Request(command, origin, self._deciders.of(type(command)), expected_version, remember)
         missing: list[str] = []
         outcome = self._begin_with_what_is_known(request, missing)
         if missing:
@@ -116,7 +71,7 @@ class CommandBus:
         A command that is refused is refused for good before the next one is looked at.
         """
         begun = [
-            _Request(command, origin, self._deciders.of(type(command)), None, remember)
+            Request(command, origin, self._deciders.of(type(command)), None, remember)
             for command, origin, remember in requests
         ]
         await self._prefetch(begun)
@@ -133,7 +88,7 @@ class CommandBus:
         return await self._endings(begun, submitted)
 
     async def _endings(
-        self, requests: Sequence[_Request], submitted: Sequence[Submitted | Appended | Exception]
+        self, requests: Sequence[Request], submitted: Sequence[Submitted | Appended | Exception]
     ) -> list[Appended | Exception]:
         """What became of many: most have been written together, and only what was not takes a task of its own."""
         endings: list[Appended | Exception | asyncio.Task[Appended | Exception]] = []
@@ -143,11 +98,11 @@ class CommandBus:
                 continue
             if not outcome.done():
                 await asyncio.wait([outcome])
-            again = None if _came_true(outcome) else asyncio.create_task(self._ending(request, outcome))
+            again = None if came_true(outcome) else asyncio.create_task(self._ending(request, outcome))
             endings.append(again or outcome.result())
         return [await ending if isinstance(ending, asyncio.Task) else ending for ending in endings]
 
-    async def _prefetch(self, requests: Sequence[_Request]) -> None:
+    async def _prefetch(self, requests: Sequence[Request]) -> None:
         """Load what the commands are about in one query instead of one after another."""
         wanted: dict[tuple[str, str], None] = {}
         for request in requests:
@@ -161,7 +116,7 @@ class CommandBus:
             # What cannot be read fails its own command later.
             await asyncio.gather(*(self._streams.load(key) for key in missing), return_exceptions=True)
 
-    async def _begin(self, request: _Request) -> _Outcome:
+    async def _begin(self, request: Request) -> Outcome:
         """Decide and queue, once every stream that the command touches is at hand."""
         tenant_id = request.origin.tenant_id
         if request.fresh:
@@ -173,12 +128,12 @@ class CommandBus:
                 return outcome
             await asyncio.gather(*(self._streams.load((tenant_id, stream_id)) for stream_id in missing))
 
-    def _begin_with_what_is_known(self, request: _Request, missing: list[str]) -> _Outcome:
+    def _begin_with_what_is_known(self, request: Request, missing: list[str]) -> Outcome:
         """Decide and queue; a Rejection or None (nothing to do) still has to be confirmed.
 
         Streams that are not at hand are named in `missing`; the outcome means nothing then.
         """
-        outcome: _Outcome = None
+        outcome: Outcome = None
         try:
             changes = self._decide(request, missing)
             if missing:
@@ -190,7 +145,7 @@ class CommandBus:
         request.under_way = [c.stream.tail for c in request.looked_at if c.stream.tail is not None]
         return outcome
 
-    async def _finish(self, request: _Request, outcome: _Outcome) -> Appended:
+    async def _finish(self, request: Request, outcome: Outcome) -> Appended:
         """Follow a command to its answer: wait for the append, decide again on a conflict, confirm a refusal on fresh state."""
         retries_left = self._settings.conflict_retries_max
         while True:
@@ -217,27 +172,27 @@ class CommandBus:
                 if request.fresh.issuperset(request.streams()):
                     if request.under_way:
                         await asyncio.wait(request.under_way)
-                    if all(_came_true(append) for append in request.under_way):
+                    if all(came_true(append) for append in request.under_way):
                         return await self._unchanged(request, outcome)
             request.fresh = request.fresh.union(request.streams())
             outcome = await self._begin(request)
 
-    def _forget(self, request: _Request) -> None:
+    def _forget(self, request: Request) -> None:
         self._streams.forget(request.origin.tenant_id, request.streams())
 
-    async def _ending(self, request: _Request, submitted: Submitted) -> Appended | Exception:
+    async def _ending(self, request: Request, submitted: Submitted) -> Appended | Exception:
         try:
             return await self._finish(request, submitted)
         except Exception as refused:
             return refused
 
-    async def _known(self, request: _Request) -> Appended | None:
+    async def _known(self, request: Request) -> Appended | None:
         if not request.remember:
             return None
         origin = request.origin
         return await self._store.answer(origin.tenant_id, origin.command_id, fingerprint(request.command))
 
-    async def _unchanged(self, request: _Request, rejection: Rejection | None) -> Appended:
+    async def _unchanged(self, request: Request, rejection: Rejection | None) -> Appended:
         """The end of a command that writes nothing."""
         if rejection is not None:
             raise rejection
@@ -245,7 +200,7 @@ class CommandBus:
         stream = await self._streams.load((request.origin.tenant_id, stream_id))
         return Appended(stream_id, stream.version, await self._store.head(), ())
 
-    def _decide(self, request: _Request, missing: list[str]) -> Sequence[_Change]:
+    def _decide(self, request: Request, missing: list[str]) -> Sequence[Change]:
         """The changes a command asks for, decided without a pause, so that all states belong together.
 
         The own stream comes first, then companions, then consulted streams.
@@ -273,7 +228,7 @@ class CommandBus:
                 beside.events = other.decide_all(companion, beside.stream.state, {})
         return changes
 
-    def _look(self, request: _Request, stream_id: str, missing: list[str], *, creates: bool = False) -> _Change:
+    def _look(self, request: Request, stream_id: str, missing: list[str], *, creates: bool = False) -> Change:
         key = (request.origin.tenant_id, stream_id)
         decider = self._deciders.of_stream(stream_id)
         stream = self._streams.find(key)
@@ -284,9 +239,9 @@ class CommandBus:
                 self._streams.begin(key, stream)
             else:
                 missing.append(stream_id)
-        return _Change(stream_id, decider, stream)
+        return Change(stream_id, decider, stream)
 
-    def _submit(self, request: _Request, changes: Sequence[_Change]) -> Submitted:
+    def _submit(self, request: Request, changes: Sequence[Change]) -> Submitted:
         """Queue the append, and go on from the state after it."""
         origin = request.origin
         append = Append(

@@ -1,0 +1,59 @@
+"""A command on its way through the bus: what it looked at, what it wants to write, and what it waits for."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from events.envelope import Origin
+from events.event import Event
+from infra.adapters.event_store import Appended
+from infra.engines.stream_cache import CachedStream
+from infra.errors import Rejection
+from infra.patterns.decider import Command, Decider
+
+
+@dataclass(slots=True)
+class Change:
+    """What a decision wants to write to one stream; no events: that stream was only looked at."""
+
+    stream_id: str
+    decider: Decider
+    stream: CachedStream
+    events: Sequence[Event] = ()
+
+
+Submitted = asyncio.Future[Appended]
+Outcome = Submitted | Rejection | None
+
+
+@dataclass(slots=True)
+class Request:
+    """A command on its way.
+
+    `looked_at` are the streams of its last decision, `fresh` those that were read again before it, and `under_way` the appends that
+    a decision to write nothing was built on.
+    """
+
+    command: Command
+    origin: Origin
+    decider: Decider
+    expected_version: int | None
+    remember: bool
+    looked_at: Sequence[Change] = ()
+    fresh: frozenset[str] = frozenset()
+    under_way: Sequence[Submitted] = ()
+
+    def streams(self) -> list[str]:
+        return [change.stream_id for change in self.looked_at]
+
+
+def came_true(append: Submitted) -> bool:
+    """Whether an append that has ended got into the log, and with it the state that something was decided on."""
+    return not append.cancelled() and append.exception() is None and not append.result().repeated
+
+
+def fingerprint(command: Command) -> bytes:
+    """Tells a repeated command from another under the same id: 16 bytes over its name and the fields its sender gave."""
+    given = command.model_dump_json(exclude_unset=True)
+    return blake2b(f"{type(command).__name__}:{given}".encode(), digest_size=16).digest()
