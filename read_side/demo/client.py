@@ -103,6 +103,8 @@ class CommandSender:
 
     async def send(self, *commands: JsonObject) -> list[Answer]:
         """One answer for each command, in order."""
+        if not commands:
+            return []
         group = _Group(commands, asyncio.get_running_loop().create_future())
         self._waiting.append(group)
         self._due.set()

@@ -25,10 +25,10 @@ from read_side.demo.totals import totals_of
 from tests.faults.recording import Answers, recording_sender
 from tests.faults.system import BreakableSystem
 
-PACE = replace(SLOW, submission_s=8.0, step_pause_s=0.05, pipeline_pause_s=2.0, work_s_max=100.0)
+PACE = replace(SLOW, submission_s=8.0, step_pause_s=0.05, pipeline_pause_s=2.0, work_s_max=150.0)
 DEADLINE_S = 1.0
 DEADLINE_PAUSE_S = 0.25
-FINISH_S_MAX = 250.0
+FINISH_S_MAX = 160.0
 
 _UNFINISHED = """
 SELECT 'tasks', status, count(*), min(task_id) FROM task_board WHERE tenant_id = %(tenant)s GROUP BY status

@@ -87,6 +87,12 @@ class TestCommandsOfOneSend:
         assert [answer.status for answer in found] == [200, 200, 200]
         assert [given["command_id"] for given in api.requests[1]] == ["start-2", "start-3"]
 
+    async def test_may_be_none_at_all_even_if_nobody_answers(self) -> None:
+        api = Api(lost)
+        async with api.sender() as sender, asyncio.timeout(1):
+            assert await asyncio.gather(sender.send(), sender.send(start(1)), sender.send_accepted())
+        assert [len(request) for request in api.requests] == [1, 1]
+
     async def test_must_all_be_accepted_where_that_is_asked(self) -> None:
         api = Api(lambda _: answers(200, 409))
         async with api.sender() as sender:
