@@ -26,6 +26,10 @@ test-fast *arguments:
 faults *arguments:
     pytest -m faults {{ arguments }}
 
+# Ten minutes of steady load: no process may grow.
+soak:
+    FOLDWORK_SOAK_S=600 pytest -m faults tests/faults/test_memory.py
+
 # Put the code into the agreed form.
 format:
     ruff format .
