@@ -10,8 +10,6 @@ from events.event import Event
 
 E_co = TypeVar("E_co", bound=Event, covariant=True)
 
-_OPTIONAL = ("traceparent", "source", "user_agent", "ip")
-
 
 class Origin(NamedTuple):
     """Who asked for a command, where it came in, and the request it belongs to.
@@ -32,20 +30,14 @@ class Origin(NamedTuple):
 
     def to_json(self) -> bytes:
         """The metadata as it is stored: without the tenant and without what is not known."""
-        known = {
-            "actor": self.actor,
-            "command_id": self.command_id,
-            "correlation_id": self.correlation_id,
-            "causation_id": self.causation_id,
-        }
-        for name, value in zip(_OPTIONAL, self[5:], strict=True):
-            if value is not None:
-                known[name] = value
-        return to_json(known)
+        return to_json({name: value for name, value in zip(_STORED, self[1:], strict=True) if value is not None})
 
     @classmethod
     def from_json(cls, tenant_id: str, metadata: bytes) -> "Origin":
         return cls(tenant_id, **from_json(metadata))
+
+
+_STORED = Origin._fields[1:]
 
 
 @dataclass(frozen=True, slots=True)

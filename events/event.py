@@ -1,14 +1,26 @@
 """The base of every event, and the value types that events and commands share."""
 
 from math import isfinite
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 JSON_DEPTH_MAX = 32
 
 
-class Event(BaseModel):
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
+
+
+class MatchedClass(ModelMetaclass):
+    """The class of classes that `match` tells apart: pydantic's own answers in Python, for each case that does not match."""
+
+    __instancecheck__ = type.__instancecheck__
+
+
+class Event(BaseModel, metaclass=MatchedClass):
     """A fact: frozen, with a type string and a schema version that are stored for ever."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -3,29 +3,27 @@
 import time
 from datetime import UTC, datetime
 from random import Random, SystemRandom
+from struct import Struct
 
 _random = Random(SystemRandom().getrandbits(256))
+_pack = Struct(">QQ").pack
 _last_ms = 0
-_tail = 0
-_TAIL_BITS = 74
-_TAIL_STEP_BITS = 32
-_LOW_MASK = (1 << 62) - 1
+_high = 0
+_low = 0
+_HIGH_BITS, _LOW_BITS, _STEP_BITS = 12, 61, 32
+_LOW_END = 1 << 62
 
 
 def new_uuid7() -> bytes:
     """A UUIDv7 (RFC 9562) of 16 bytes; within a process each is greater than the one before. Unique, not secret."""
-    global _last_ms, _tail
+    global _last_ms, _high, _low
     now_ms = time.time_ns() // 1_000_000
-    if now_ms > _last_ms:
-        _last_ms = now_ms
-        _tail = _random.getrandbits(_TAIL_BITS - 1)
-    else:
-        _tail += 1 + _random.getrandbits(_TAIL_STEP_BITS)
-        if _tail >> _TAIL_BITS:
-            _last_ms += 1
-            _tail = _random.getrandbits(_TAIL_BITS - 1)
-    value = (_last_ms << 80) | (0x7 << 76) | (_tail >> 62 << 64) | (0b10 << 62) | (_tail & _LOW_MASK)
-    return value.to_bytes(16, "big")
+    _low += 1 + _random.getrandbits(_STEP_BITS)
+    if now_ms > _last_ms or _low >= _LOW_END:
+        _last_ms = max(now_ms, _last_ms + 1)
+        _high = _last_ms << 16 | 0x7000 | _random.getrandbits(_HIGH_BITS)
+        _low = _random.getrandbits(_LOW_BITS)
+    return _pack(_high, 0b10 << 62 | _low)
 
 
 def uuid_text(raw: bytes) -> str:

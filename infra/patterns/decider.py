@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from events.event import Event
+from events.event import Event, MatchedClass
 from infra.errors import Rejection
 
 
-class Command(BaseModel):
+class Command(BaseModel, metaclass=MatchedClass):
     """What is asked for: imperative, frozen.
 
     `creates` marks the command that begins a stream (`POST /v1/agents`); `public` is False for commands that only sagas and
@@ -54,9 +54,14 @@ class Decider:
     companions: Callable[[Any, Any], Sequence[Command]] = field(default=_no_companions)
     consults: Callable[[Any], Sequence[str]] = field(default=_no_streams)
 
+    id_field: str = field(init=False, default="")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id_field", f"{self.category}_id")
+
     def stream_of(self, command: Command) -> str:
         """The stream that a command is for, for example `agent-0192...`."""
-        return f"{self.category}-{getattr(command, self.category + '_id')}"
+        return f"{self.category}-{getattr(command, self.id_field)}"
 
     def fold(self, events: Sequence[Event]) -> Any:
         """The state after these events."""
