@@ -90,11 +90,16 @@ class StreamMoved(VersionConflict):
         )
 
 
+class AppendRefused(Exception):
+    """The log will never take what this append holds; nothing was recorded. A mistake of ours: what users may send is checked before."""
+
+
 class EventStore(Protocol):
     """The log of one shard.
 
-    `append` raises StreamMoved, CommandIdReused, or a Fault: StoreUnavailable when nothing was written, OutcomeUnknown when that could
-    not be learned. Reads give records in order of position (`read`) or version (`load`), and raise StoreUnavailable.
+    `append` raises StreamMoved, CommandIdReused, AppendRefused, or a Fault: StoreUnavailable when nothing was written,
+    OutcomeUnknown when that could not be learned. Reads give records in order of position (`read`) or version (`load`), and
+    raise StoreUnavailable.
     """
 
     shard: int

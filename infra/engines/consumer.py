@@ -13,11 +13,12 @@ from typing import Any, Protocol
 import psycopg
 import structlog
 
+from infra.adapters.breakdown import is_breakdown
 from infra.adapters.checkpoints import BEHIND_PARKED, Checkpoint, CheckpointMoved, Checkpoints, Effect, forget, park
 from infra.adapters.event_store import EventStore, Record
 from infra.adapters.lease import PostgresLease, while_held
 from infra.engines.feed import Feed, read_ahead
-from infra.engines.poison import Poison, cause_of, is_breakdown
+from infra.engines.poison import Poison, cause_of
 from infra.errors import Fault
 from infra.faults import crash_point
 from infra.settings import Settings

@@ -11,11 +11,12 @@ import psycopg
 
 from events.envelope import Envelope
 from events.event import Event
+from infra.adapters.breakdown import is_breakdown
 from infra.adapters.checkpoints import BEHIND_PARKED, Checkpoints, Effect, park
 from infra.adapters.event_store import EventStore, Record
 from infra.adapters.read_table import ReadTable
 from infra.engines.feed import read_ahead
-from infra.engines.poison import Poison, cause_of, is_breakdown
+from infra.engines.poison import Poison, cause_of
 from infra.patterns.projection import Key, Projection, Row
 from infra.settings import Settings
 

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from infra.adapters.event_store import Append, Appended, NewEvent, Write
+from infra.adapters.event_store import Append, Appended, AppendRefused, NewEvent, Write
 from infra.adapters.migrations import migrate
 from infra.adapters.postgres_store import PostgresEventStore
 from infra.embedded.postgres import EmbeddedPostgres
@@ -67,7 +67,7 @@ class TestARefusalOfTheDatabase:
         async with asyncio.timeout(10):
             waiting = [store.submit(each) for each in [*group[:5], REFUSED[what], *group[5:]]]
             answers = await asyncio.gather(*waiting, return_exceptions=True)
-        assert isinstance(answers.pop(5), StoreUnavailable)
+        assert isinstance(answers.pop(5), AppendRefused)
         assert sorted(answer.position for answer in answers if isinstance(answer, Appended)) == list(range(1, 10))
         assert await store.head() == 9
         assert not store.died.done()
