@@ -2,7 +2,6 @@
 
 import psycopg
 
-
 _ALWAYS = ("54", "08P01")
 """What exceeds a limit of Postgres, and what it cannot read."""
 

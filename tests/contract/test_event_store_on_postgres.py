@@ -96,6 +96,14 @@ async def small(database_url: str) -> str:
 
 
 class TestPartitions:
+    async def test_are_made_while_somebody_reads_for_long(self, small: str, settings: Settings) -> None:
+        async with await psycopg.AsyncConnection.connect(small) as reader:
+            await reader.execute("SELECT count(*) FROM event")
+            async with opened(small, settings, partition_events=10) as store, asyncio.timeout(5):
+                for number in range(40):
+                    await store.append(one(f"thing-{number}"))
+                assert len(await partitions(small)) >= 4
+
     async def test_are_made_half_a_partition_ahead(self, small: str, settings: Settings) -> None:
         async with opened(small, settings, partition_events=10) as store:
             for version in range(35):
