@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     append_s_max: float = 30.0
     connect_s_max: float = 5.0
     read_connections_max: int = 4
+    read_bytes_max: int = 8_388_608
     partition_events: int = 10_000_000
 
     # the relay

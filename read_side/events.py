@@ -106,7 +106,7 @@ class EventLog:
             )
             told.extend(tell(record, self._queries.log.shard) for record in records)
             size += sum(len(each.document) for each in told[-len(records) :]) if records else 0
-            seen = records[-1].position if len(records) == count else last
+            seen = last if len(records) < count and records.complete else records[-1].position
             count = min(limit - len(told), 2 * count)
         return told, max(seen, after)
 

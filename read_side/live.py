@@ -133,7 +133,7 @@ class Live:
             records = await self._store.read(self._position, READ_EVENTS_MAX)
             if records:
                 self._keep(records)
-            if len(records) < READ_EVENTS_MAX:
+            if len(records) < READ_EVENTS_MAX and records.complete:
                 await _event_within(self._woken, self._settings.relay_poll_s_max)
         self._someone.clear()
         self._begun.clear()
@@ -210,7 +210,8 @@ class Live:
             stream_id=wanted.stream_id,
             until=until,
         )
-        seen = records[-1].position if len(records) == READ_EVENTS_MAX else until
+        complete = len(records) < READ_EVENTS_MAX and records.complete
+        seen = until if complete else records[-1].position
         return Batch([tell(record, self._store.shard) for record in records], seen)
 
     def _from_memory(self, position: int, wanted: Wanted) -> Batch:

@@ -78,6 +78,12 @@ class Record:
     data: bytes | dict[str, Any]
 
 
+class Records(list[Record]):
+    """What a read gives; not `complete` if it was cut short because the events are large."""
+
+    complete = True
+
+
 class StreamMoved(VersionConflict):
     """The stream has moved on: read it again and repeat the command."""
 
@@ -123,8 +129,8 @@ class EventStore(Protocol):
         types: Sequence[str] | None = None,
         stream_id: str | None = None,
         until: int | None = None,
-    ) -> list[Record]:
-        """Up to `limit` events after a position, in order, filtered."""
+    ) -> Records:
+        """Up to `limit` events after a position, in order, filtered; fewer, but at least one, if they are large."""
         ...
 
     async def head(self) -> int:

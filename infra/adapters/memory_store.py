@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC
 
 from infra.adapters.append_plan import first_conflict, with_each_stream_once
-from infra.adapters.event_store import Append, Appended, Record, event_ids, own_version
+from infra.adapters.event_store import Append, Appended, Record, Records, event_ids, own_version
 from infra.errors import CommandIdReused
 from infra.ids import uuid_text
 
@@ -74,7 +74,7 @@ class MemoryEventStore:
         types: Sequence[str] | None = None,
         stream_id: str | None = None,
         until: int | None = None,
-    ) -> list[Record]:
+    ) -> Records:
         found = [
             record
             for record in self._log[after:until]
@@ -82,7 +82,7 @@ class MemoryEventStore:
             and (types is None or record.type in types)
             and (stream_id is None or record.stream_id == stream_id)
         ]
-        return found[:limit]
+        return Records(found[:limit])
 
     async def head(self) -> int:
         return len(self._log)

@@ -14,7 +14,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from infra.adapters import postgres_arrays as arrays
 from infra.adapters.append_connection import find_answer
 from infra.adapters.appender import Appender
-from infra.adapters.event_store import Append, Appended, Record
+from infra.adapters.event_store import Append, Appended, Record, Records
 from infra.adapters.shared_load import SharedLoad
 from infra.errors import Fault, StoreUnavailable
 from infra.settings import Settings
@@ -33,6 +33,14 @@ CROSS JOIN LATERAL (
     WHERE e.stream_id = w.stream_id AND e.stream_version > w.after AND e.tenant_id = w.tenant_id
     ORDER BY e.stream_version
 ) e
+"""
+# What is too much is not even unpacked. The sizes are those that Postgres stores: it packs large values.
+_READ = f"""
+SELECT * FROM (
+    SELECT {_COLUMNS}, pg_column_size(e.data) AS size,
+           sum(pg_column_size(e.data)) OVER (ORDER BY e.position ROWS UNBOUNDED PRECEDING) AS upto
+    FROM event e WHERE {{where}} ORDER BY e.position LIMIT %s
+) found WHERE upto - size < %s ORDER BY position
 """
 _OPEN_S = 0.5
 _HEAD = "SELECT position FROM log_head WHERE shard = %s"
@@ -140,7 +148,7 @@ class PostgresEventStore:
         types: Sequence[str] | None = None,
         stream_id: str | None = None,
         until: int | None = None,
-    ) -> list[Record]:
+    ) -> Records:
         wheres, parameters = ["e.position > %s"], [after]
         filters: list[tuple[str, Any]] = [
             ("e.position <= %s", until),
@@ -152,8 +160,12 @@ class PostgresEventStore:
             if value is not None:
                 wheres.append(where)
                 parameters.append(value)
-        query = f"SELECT {_COLUMNS} FROM event e WHERE {' AND '.join(wheres)} ORDER BY e.position LIMIT %s"
-        return [Record(*row) for row in await self._rows(query, (*parameters, limit))]
+        bytes_max = self._settings.read_bytes_max
+        query = _READ.format(where=" AND ".join(wheres))
+        rows = await self._rows(query, (*parameters, limit, bytes_max))
+        records = Records(Record(*row[:-2]) for row in rows)
+        records.complete = not rows or rows[-1][-1] < bytes_max
+        return records
 
     async def _rows(self, query: str, parameters: Sequence[Any]) -> list[TupleRow]:
         async def fetch(connection: Connection) -> list[TupleRow]:

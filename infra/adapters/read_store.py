@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
 
@@ -126,7 +127,7 @@ class ReadStore:
         for row in rows:
             named: dict[str, Any] = dict(zip(columns, row, strict=False))
             named["count"] = row[len(columns)]
-            named.update((column, int(float(row[len(columns) + 1 + at]))) for at, column in enumerate(sums))
+            named.update((column, int(Decimal(row[len(columns) + 1 + at]))) for at, column in enumerate(sums))
             found.append(named)
         return found
 

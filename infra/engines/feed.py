@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from infra.adapters.event_store import EventStore, Record
+from infra.adapters.event_store import EventStore, Record, Records
 from infra.errors import Fault
 from infra.settings import Settings
 
@@ -28,7 +28,7 @@ async def read_ahead(
     The next part is read while the caller works on this one.
     """
 
-    def ask(start: int) -> "asyncio.Task[list[Record]]":
+    def ask(start: int) -> "asyncio.Task[Records]":
         end = min(start + size, until)
         return asyncio.create_task(store.read(start, size, types=types, until=end))
 
@@ -36,7 +36,7 @@ async def read_ahead(
     try:
         while coming is not None:
             records = await coming
-            after = min(after + size, until)
+            after = min(after + size, until) if records.complete else records[-1].position
             coming = ask(after) if after < until else None
             yield records, after
     finally:

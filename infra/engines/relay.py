@@ -154,7 +154,7 @@ class Relay:
                 crash_point("relay.after_read")
                 if records and records[-1].position != last + len(records):
                     raise MirrorDamaged(f"the log has no event {last + 1}, or a gap behind it")
-                full = len(records) == settings.relay_batch_events_max
+                full = len(records) == settings.relay_batch_events_max or not records.complete
                 if full:
                     await self._see_how_far_behind()
                 while records:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infra.adapters.event_store import Append, NewEvent, Record, Write
+from infra.adapters.event_store import Append, NewEvent, Record, Records, Write
 from infra.adapters.memory_store import MemoryEventStore
 from infra.engines.feed import Feed, Source, read_ahead
 from infra.errors import StoreUnavailable
@@ -34,7 +34,7 @@ class Log(MemoryEventStore):
         await self.append(Append("acme", (Write("thing-1", before, new),), NOW))
         return self._log[before:]
 
-    async def read(self, after: int, limit: int, **filters: Any) -> list[Record]:
+    async def read(self, after: int, limit: int, **filters: Any) -> Records:
         self.reads.append(after)
         if self.away:
             raise StoreUnavailable

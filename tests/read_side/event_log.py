@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from infra.adapters.event_store import Append, NewEvent, Record, Write
+from infra.adapters.event_store import Append, NewEvent, Records, Write
 from infra.adapters.memory_store import MemoryEventStore
 from infra.errors import StoreUnavailable
 from infra.ids import new_uuid7
@@ -23,7 +23,7 @@ class Log(MemoryEventStore):
         self.reads = 0
         self.away = False
 
-    async def read(self, after: int, limit: int, **filters: Any) -> list[Record]:
+    async def read(self, after: int, limit: int, **filters: Any) -> Records:
         if self.away:
             raise StoreUnavailable("The event store cannot be reached.")
         self.reads += 1
