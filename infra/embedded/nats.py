@@ -28,6 +28,9 @@ PAYLOAD_BYTES_MAX = 8_388_608
 # and refuse the mirror on a small one, long before it is full.
 FILE_STORE = "1TB"
 
+# Of its heap, softly: it keeps what was written lately in memory, and would let go of it only when that had doubled.
+MEMORY_LIMIT = "64MiB"
+
 _CONFIG = """\
 # Written by foldwork at each start.
 server_name: {name}
@@ -129,6 +132,7 @@ class EmbeddedNats:
             folder=self._store.resolve(),
             orphan_signal=signal.SIGTERM,
             farewell=_FAREWELL,
+            environment={**os.environ, "GOMEMLIMIT": MEMORY_LIMIT},
         )
 
     async def _answers(self) -> bool:

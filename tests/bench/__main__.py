@@ -10,6 +10,7 @@ import uvloop
 
 from infra.embedded.servers import EmbeddedServers
 from infra.engines.process import collect_garbage_less_often
+from infra.telemetry import configure_logging
 from tests.bench.figures import Figure, show
 from tests.bench.in_process import in_process_figures
 from tests.bench.pipeline import pipeline_figures
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--output", choices=("table", "json"), default="table", help="json: also written to bench.json")
     parser.add_argument("--only", choices=("in-process", "pipeline", "system"), help="measure one part")
     arguments = parser.parse_args()
+    configure_logging("bench", "WARNING", text=True)
     # As every process of Foldwork does.
     collect_garbage_less_often()
     figures = uvloop.run(measure(arguments.only))
