@@ -49,9 +49,10 @@ _OIDS: dict[type[bytes], tuple[int, int]] = {
 
 
 def _head(kind: type[bytes], size: int) -> bytes:
-    if size == 0:
-        return struct.pack("!iii", 0, 0, _OIDS[kind][1])
     return struct.pack("!iiiii", 1, 0, _OIDS[kind][1], size, 1)
+
+
+_EMPTY = {kind: kind(struct.pack("!iii", 0, 0, element)) for kind, (_, element) in _OIDS.items()}
 
 
 def _length(size: int) -> bytes:
@@ -59,16 +60,36 @@ def _length(size: int) -> bytes:
 
 
 def _of_bytes(kind: type[bytes], items: Sequence[bytes]) -> bytes:
+    if not items:
+        return _EMPTY[kind]
     return kind(_head(kind, len(items)) + b"".join([_length(len(item)) + item for item in items]))
 
 
 def texts(items: Sequence[str]) -> bytes:
-    """Most texts stand there more than once: each is encoded once."""
-    known: dict[str, bytes] = {}
-    for item in set(items):
-        encoded = item.encode()
-        known[item] = _length(len(encoded)) + encoded
-    return TextArray(_head(TextArray, len(items)) + b"".join([known[item] for item in items]))
+    """Most texts come again and again: names of streams and types, tenants."""
+    if not items:
+        return _EMPTY[TextArray]
+    first = items[0]
+    if items.count(first) == len(items):
+        body = (_known.get(first) or _encoded(first)) * len(items)
+    else:
+        body = b"".join([_known.get(item) or _encoded(item) for item in items])
+    return TextArray(_head(TextArray, len(items)) + body)
+
+
+_KNOWN_MAX, _KNOWN_CHARACTERS_MAX = 20_000, 100
+_known: dict[str, bytes] = {}
+"""Short texts as they stand in an array."""
+
+
+def _encoded(item: str) -> bytes:
+    encoded = item.encode()
+    part = _length(len(encoded)) + encoded
+    if len(item) <= _KNOWN_CHARACTERS_MAX:
+        if len(_known) >= _KNOWN_MAX:
+            _known.clear()
+        _known[item] = part
+    return part
 
 
 def blobs(items: Sequence[bytes]) -> bytes:
@@ -84,12 +105,19 @@ def uuids(items: Sequence[bytes]) -> bytes:
 
 
 def _of_int64(kind: type[bytes], items: Sequence[int]) -> bytes:
-    flat: list[int] = [8] * (2 * len(items))
-    flat[1::2] = items
+    size = len(items)
+    if not size:
+        return _EMPTY[kind]
     try:
-        return kind(_head(kind, len(items)) + struct.pack("!" + "iq" * len(items), *flat))
+        if items.count(items[0]) == size:
+            body = struct.pack("!iq", 8, items[0]) * size
+        else:
+            flat: list[int] = [8] * (2 * size)
+            flat[1::2] = items
+            body = struct.pack("!" + "iq" * size, *flat)
     except struct.error as unfit:
         raise ValueError("a number has more than 64 bits") from unfit
+    return kind(_head(kind, size) + body)
 
 
 def bigints(items: Sequence[int]) -> bytes:
