@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from random import randbytes
 from typing import Any
 
 import psycopg
@@ -16,7 +15,6 @@ from infra.adapters.event_store import Append, Appended, AppendRefused, NewEvent
 from infra.adapters.migrations import migrate
 from infra.adapters.postgres_store import PostgresEventStore
 from infra.embedded.postgres import EmbeddedPostgres
-from infra.engines.feed import read_ahead
 from infra.errors import OutcomeUnknown, Overloaded, StoreUnavailable
 from infra.ids import new_uuid7
 from infra.settings import Settings
@@ -95,27 +93,6 @@ async def small(database_url: str) -> str:
         await connection.execute("DELETE FROM event_partition")
     await migrate(database_url, partition_events=10)
     return database_url
-
-
-class TestLargeEvents:
-    async def test_come_a_few_at_a_time_and_all_of_them(self, database_url: str, settings: Settings) -> None:
-        async with opened(database_url, settings, read_bytes_max=10_000) as store:
-            for number in range(40):
-                data = b'{"n":"%s"}' % randbytes(1_500).hex().encode() if number % 4 else b"{}"
-                await store.append(one(f"thing-{number}", data=data))
-            first = await store.read(0, 100)
-            assert not first.complete
-            assert 1 <= len(first) < 10
-            assert (await store.read(40 - 2, 100)).complete
-            for size in (3, 100):
-                parts = [part async for part in read_ahead(store, 0, 40, ["thing.happened"], size)]
-                assert [record.position for records, _ in parts for record in records] == list(range(1, 41))
-                assert parts[-1][1] == 40
-
-    async def test_come_one_at_a_time_if_each_is_too_large(self, database_url: str, settings: Settings) -> None:
-        async with opened(database_url, settings, read_bytes_max=1) as store:
-            await store.append(one("thing-1", 0, 3))
-            assert [record.position for record in await store.read(1, 100)] == [2]
 
 
 class TestPartitions:
