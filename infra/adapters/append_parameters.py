@@ -79,7 +79,7 @@ def _streams(plan: Plan) -> tuple[bytes, ...]:
 def _commands(commands: list[tuple[str, str, bytes, str, int, int, int]]) -> tuple[bytes, ...]:
     return (
         arrays.texts([command[0] for command in commands]),
-        arrays.texts([command[1] for command in commands]),
+        arrays.different_texts([command[1] for command in commands]),
         arrays.blobs([command[2] for command in commands]),
         arrays.texts([command[3] for command in commands]),
         arrays.bigints([command[4] for command in commands]),
@@ -96,5 +96,5 @@ def refused_parameters(plan: Plan) -> tuple[bytes, ...]:
         arrays.texts([stream_id for _, stream_id in plan.before]),
         arrays.bigints(list(plan.before.values())),
         arrays.texts([tenant for tenant, _ in commands]),
-        arrays.texts([command_id for _, command_id in commands]),
+        arrays.different_texts([command_id for _, command_id in commands]),
     )

@@ -77,7 +77,7 @@ def texts(items: Sequence[str]) -> bytes:
     return TextArray(_head(TextArray, len(items)) + body)
 
 
-_KNOWN_MAX, _KNOWN_CHARACTERS_MAX = 20_000, 100
+_KNOWN_MAX, _KNOWN_CHARACTERS_MAX = 4_000, 100
 _known: dict[str, bytes] = {}
 """Short texts as they stand in an array."""
 
@@ -90,6 +90,11 @@ def _encoded(item: str) -> bytes:
             _known.clear()
         _known[item] = part
     return part
+
+
+def different_texts(items: Sequence[str]) -> bytes:
+    """Texts that come once, like ids of commands: they are not remembered."""
+    return _of_bytes(TextArray, [item.encode() for item in items])
 
 
 def blobs(items: Sequence[bytes]) -> bytes:

@@ -18,6 +18,7 @@ from events.envelope import Envelope, Origin
 from events.task import TaskStarted
 from infra.adapters.checkpoints import Checkpoint, Checkpoints, Effect, Operations
 from infra.adapters.event_store import EventStore, Record
+from infra.cancellation import end
 from infra.engines.consumer import Connection, Consumer, Handler
 from infra.engines.projector import Projector
 from infra.engines.saga_runner import SagaRunner
@@ -122,6 +123,8 @@ class RecklessConsumer(Consumer):
             await self._consume(connection)
 
     async def _control(self, connection: Connection) -> Checkpoint:
+        if self.position > self._stored:
+            await self._commit(connection, [], self.position)
         return await self._checkpoints.read(connection)
 
 
@@ -167,16 +170,18 @@ async def follow(on: Base, kind: type[Consumer], handlers: Sequence[Handler], *,
         kind(handler, on.store, feed, on.database_url, on.settings, lambda *_: None)
         for handler, feed in zip(handlers, feeds, strict=True)
     ]
-    tasks = [asyncio.create_task(each.run()) for each in (*feeds, *consumers)]
+    tasks = [asyncio.create_task(each.run()) for each in (*feeds, consumers[0])]
     try:
         async with asyncio.timeout(RUNNER_S_MAX):
+            while kind is Consumer and not consumers[0].active:
+                await asyncio.sleep(0.01)
+            # Whoever comes late must not have the lease: it waits until the one before it is at the end.
+            tasks.extend(asyncio.create_task(each.run()) for each in consumers[1:])
             await at_the_end(on.store, Operations(on.database_url))
             while kind is RecklessConsumer and min(each.position for each in consumers) < await on.store.head():
                 await asyncio.sleep(0.05)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)
 
 
 async def wrong_rows(on: Base) -> list[str]:

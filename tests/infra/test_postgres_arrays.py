@@ -29,7 +29,7 @@ class TestAnArray:
     @SHORT
     @given(st.lists(TEXT, min_size=1))
     def test_of_texts(self, items: list[str]) -> None:
-        assert arrays.texts(items) == as_psycopg_does(items)
+        assert arrays.texts(items) == arrays.different_texts(items) == as_psycopg_does(items)
 
     @SHORT
     @given(st.lists(st.binary(), min_size=1))
