@@ -10,6 +10,7 @@ from tests.write_side.definition.mutations import mutated, names_in
 from tests.write_side.definition.official import Official
 from tests.write_side.definition.small_definitions import TEXTS, small_definition
 from write_side.definition.reading import InvalidDefinition, read_definition
+from write_side.definition.references import check_references
 
 MUTATIONS = 600
 MUTATIONS_SLOW = 12
@@ -31,11 +32,11 @@ class TestTheDocumentsOfTheSpecification:
         assert len(official.fragments) > 40
 
     @pytest.mark.parametrize("which", ["examples", "scenarios", "fragments"])
-    def test_are_valid(self, official: Official, which: str) -> None:
+    def test_are_valid_and_lead_somewhere(self, official: Official, which: str) -> None:
         for name, document in getattr(official, which).items():
             # The slow validator judges the kit only; on the rest the fast one agreed with it when this was written.
             assert (official.python if which == "scenarios" else official.rust).is_valid(document), name
-            assert is_valid(document), name
+            assert check_references(read_definition(document)) == [], name
 
 
 class TestOurDefinitions:
