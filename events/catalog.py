@@ -11,6 +11,7 @@ from events.fleet import FleetEvent
 from events.job import JobEvent
 from events.node import NodeEvent
 from events.task import TaskEvent
+from events.workflow import WorkflowEvent
 
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 """Turns the data of one schema version into that of the next."""
@@ -90,4 +91,4 @@ class Catalog:
         return event
 
 
-CATALOG = Catalog(AgentEvent, AgentNameEvent, TaskEvent, NodeEvent, FleetEvent, JobEvent)
+CATALOG = Catalog(AgentEvent, AgentNameEvent, TaskEvent, NodeEvent, FleetEvent, JobEvent, WorkflowEvent)

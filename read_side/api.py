@@ -22,13 +22,14 @@ from read_side.nodes import NODES
 from read_side.queries import QUERY_PARAMETERS, Queries, answer, found
 from read_side.summaries import SUMMARIES, Summaries
 from read_side.tasks import TASKS, TIMELINE
+from read_side.workflows import DEFINITIONS, WORKFLOWS
 
 TITLE = "Foldwork queries"
 DESCRIPTION = (
     "What the events have led to. Every answer of a read model tells in `Foldwork-Position` how far in the log it has seen. "
     "Lists are in the order of their ids."
 )
-LISTINGS = (AGENTS, TASKS, TIMELINE, NODES, JOBS)
+LISTINGS = (AGENTS, TASKS, TIMELINE, NODES, JOBS, WORKFLOWS, DEFINITIONS)
 
 
 class ProjectionStatus(BaseModel):

@@ -3,6 +3,7 @@
 Guarantee: 200 or 201 means that the events are on disk; a repeated Idempotency-Key gives the same status and answer.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -87,6 +88,7 @@ class CommandEdge:
     def _endpoint(self, reader: CommandReader) -> Callable[[Request], Awaitable[Answer]]:
         creates, collection = reader.route.command.creates, reader.route.collection
         bytes_max, body_required = self._settings.body_bytes_max, _body_required(reader.route)
+        media_types, is_document = reader.route.media_types, reader.route.command.whole_body is not None
 
         async def execute(request: Request) -> Answer:
             sender = Sender(request)
@@ -96,9 +98,11 @@ class CommandEdge:
                     [{"parameter": "", "in": "query", "detail": "there are no parameters in the query"}]
                 )
             body = await request.body(bytes_max)
-            if body or body_required:
-                request.require_media_type(JSON)
-            command = reader.read(body) if creates else reader.read_with_id(body, request.parameter)
+            media_type = request.require_media_type(*media_types) if body or body_required else JSON
+            if is_document:
+                command = await asyncio.to_thread(reader.read_document, body, media_type)
+            else:
+                command = reader.read(body) if creates else reader.read_with_id(body, request.parameter)
             appended = await self._execute(
                 reader, command, sender.origin(command_id), expected_version, command_id is not None
             )
@@ -225,7 +229,7 @@ def _operation(route: CommandRoute) -> Operation:
         summary=(command.__doc__ or route.name).strip().splitlines()[0],
         replies={201 if command.creates else 200: accepted, **problems(400, 404, 409, 413, 415, 422, 500, 503)},
         parameters=COMMAND_PARAMETERS if command.creates else (route.id_parameter, *COMMAND_PARAMETERS),
-        body={JSON.decode(): reference(route.name)},
+        body={media_type.decode(): reference(route.name) for media_type in route.media_types[:2]},
         body_required=_body_required(route),
     )
 

@@ -7,5 +7,6 @@ from write_side.fleet import FLEET
 from write_side.job import JOB
 from write_side.node import NODE
 from write_side.task import TASK
+from write_side.workflow import WORKFLOW
 
-CATALOG = DeciderCatalog(AGENT, AGENT_NAME, TASK, NODE, FLEET, JOB)
+CATALOG = DeciderCatalog(AGENT, AGENT_NAME, TASK, NODE, FLEET, JOB, WORKFLOW)

@@ -8,11 +8,14 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
+from infra.adapters.document_text import parse_document
 from infra.adapters.problem import ERRORS_COUNTED_MAX, InvalidFields, Malformed, of_validation
 from infra.adapters.web_parameters import ID_PATTERN, Parameter
+from infra.adapters.web_request import JSON
 from infra.patterns.decider import Command, DeciderCatalog
 
 _BLANKS = b" \t\r\n"
+YAML = (b"application/yaml", b"application/x-yaml", b"text/yaml")
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,10 @@ class CommandRoute:
         )
 
     @property
+    def media_types(self) -> tuple[bytes, ...]:
+        return (JSON, *YAML) if self.command.whole_body is not None else (JSON,)
+
+    @property
     def server_fields(self) -> frozenset[str]:
         """Fields that the server fills."""
         fields = self.command.model_fields.items()
@@ -60,6 +67,8 @@ class CommandRoute:
 
     def schema(self, whole: dict[str, Any]) -> dict[str, Any]:
         """The schema of the body, from that of the class: without the id in the path and without what the server fills."""
+        if self.command.whole_body is not None:
+            return dict(whole["properties"][self.command.whole_body], description=whole.get("description", ""))
         hidden = self.server_fields | (set() if self.command.creates else {self.id_field})
         schema = dict(whole)
         schema["properties"] = {name: field for name, field in whole["properties"].items() if name not in hidden}
@@ -109,6 +118,10 @@ class CommandReader:
         except ValidationError as still:
             raise of_validation(still) from None
         return command
+
+    def read_document(self, body: bytes, media_type: bytes) -> Command:
+        """A command of which the body is one field, the whole of it."""
+        return self.read(to_json({self.route.command.whole_body: parse_document(body, media_type.decode())}))
 
     def read_with_id(self, body: bytes, entity_id: str) -> Command:
         """A command whose id is in the path; the body may be empty if nothing else is required."""

@@ -14,7 +14,8 @@ class Command(BaseModel, metaclass=MatchedClass):
     """What is asked for: imperative, frozen.
 
     `creates` marks the command that begins a stream (`POST /v1/agents`); `public` is False for commands that only sagas and
-    companions send; `heartbeat` marks a sign of life, whose time is noted beside the log.
+    companions send; `heartbeat` marks a sign of life, whose time is noted beside the log; `whole_body` names the field that the
+    body of the command's own route is, as JSON or YAML, where that is a document with a form of its own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -22,6 +23,7 @@ class Command(BaseModel, metaclass=MatchedClass):
     creates: ClassVar[bool] = False
     public: ClassVar[bool] = True
     heartbeat: ClassVar[bool] = False
+    whole_body: ClassVar[str | None] = None
 
 
 Others = Mapping[str, Any]

@@ -46,6 +46,14 @@ COMMANDS = [
         "requirements": {"cpu_milli": 1, "memory_mib": 1},
         "depends_on": ["j"],
     },
+    {
+        "command": "RegisterWorkflow",
+        "definition": {
+            "document": {"dsl": "1.0.3", "namespace": "a", "name": "b", "version": "1.0.0"},
+            "do": [{"rest": {"wait": {"seconds": 1}}}],
+        },
+    },
+    {"command": "ActivateWorkflow", "workflow_id": "a.b", "workflow_version": "1.0.0"},
 ]
 
 

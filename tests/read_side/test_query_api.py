@@ -32,6 +32,7 @@ from write_side.catalog import CATALOG as DECIDERS
 from write_side.job import SubmitJob
 from write_side.node import RegisterNode
 from write_side.task import CompleteTask, RecordTaskStep, RequestTask, StartTask
+from write_side.workflow import ActivateWorkflow, RegisterWorkflow
 
 
 @dataclass
@@ -216,6 +217,29 @@ class TestATimeline:
 
     async def test_of_no_task_is_not_found(self, world: World) -> None:
         await world.ask("/v1/tasks/t/timeline", status=404)
+
+
+def workflow(name: str, version: str) -> RegisterWorkflow:
+    document = {"dsl": "1.0.3", "namespace": "travel", "name": name, "version": version}
+    return RegisterWorkflow(definition={"document": document, "do": [{"wait": {"wait": {"seconds": 1}}}]})
+
+
+class TestAWorkflow:
+    async def test_shows_its_versions_and_each_definition(self, world: World) -> None:
+        await world.do(workflow("book", "1.0.0"), workflow("book", "1.1.0"), workflow("cancel", "1.0.0"))
+        await world.do(ActivateWorkflow(workflow_id="travel.book", workflow_version="1.1.0"))
+        found = await world.ask("/v1/workflows/travel.book")
+        assert found["active_version"] == "1.1.0"
+        assert [(each["workflow_version"], each["status"]) for each in found["versions"]] == [
+            ("1.0.0", "registered"),
+            ("1.1.0", "active"),
+        ]
+        definitions = (await world.ask("/v1/workflows/travel.book/definitions"))["data"]
+        assert [each["definition"] for each in definitions] == [
+            workflow("book", version).definition for version in ("1.0.0", "1.1.0")
+        ]
+        page = await world.ask("/v1/workflows?name=cancel&namespace=travel")
+        assert [row["workflow_id"] for row in page["data"]] == ["travel.cancel"]
 
 
 class TestTheSummaries:
