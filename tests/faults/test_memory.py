@@ -19,6 +19,7 @@ from tests.faults.system import BreakableSystem, running_system
 
 pytestmark = [pytest.mark.faults, pytest.mark.servers]
 
+LONG_S = 600.0
 SOAK_S = float(os.environ.get("FOLDWORK_SOAK_S", "60"))
 WARM_UP_S = 30.0
 SAMPLE_S = 1.0
@@ -27,6 +28,8 @@ PODS_PER_S = 20
 STEP_PAUSE_S = 0.25
 MIB_MAX = 250.0
 MIB_PER_MINUTE_MAX = 1.0
+ARENA_MIB = 1.0
+"""Python takes memory in pieces of this size: in less than ten minutes one piece more would look like growth."""
 SMALL_CACHES = {
     "cached_streams_max": 500,
     "projector_rows_max": 500,
@@ -119,4 +122,5 @@ class TestTheMemoryOfEachProcess:
             f"MiB a minute over {times[-1] - times[0]:.0f} s: {in_words(slopes)}; MiB at the end: {in_words(samples[-1])}"
         )
         assert max(max(sample.values()) for sample in samples) < MIB_MAX
-        assert max(slope for name, slope in slopes.items() if name not in SAWTOOTH) <= MIB_PER_MINUTE_MAX
+        allowed = MIB_PER_MINUTE_MAX + (ARENA_MIB * 60 / SOAK_S if SOAK_S < LONG_S else 0.0)
+        assert max(slope for name, slope in slopes.items() if name not in SAWTOOTH) <= allowed
