@@ -41,8 +41,9 @@ class World:
         return stored == found and self.stream.last == len(stored)
 
     async def becomes_mirrored(self) -> None:
+        """Wait until the stream is the log and the relay knows it."""
         async with asyncio.timeout(5):
-            while not await self.mirrored():
+            while not (await self.mirrored() and self.relay.position == self.stream.last and self.relay.ready):
                 await asyncio.sleep(0.005)
 
     def count(self, name: str, **labels: str) -> float:
@@ -81,14 +82,12 @@ class TestARelay:
         assert not world.relay.ready
         task = asyncio.create_task(world.relay.run())
         await world.becomes_mirrored()
-        await asyncio.sleep(0.01)
         assert world.relay.ready
         await end(task)
 
     async def test_counts_each_event_once(self, running: World) -> None:
         await running.append(5)
         await running.becomes_mirrored()
-        await asyncio.sleep(0.01)
         assert running.count("foldwork_relay_events_total") == 30
         assert running.count("foldwork_relay_position") == 30
 
