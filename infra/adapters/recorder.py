@@ -231,8 +231,16 @@ class LogRecorder(AggregateLogRecorder, ApplicationRecorder):
         inclusive_of_start: bool = True,
     ) -> Sequence[Notification]:
         after = 0 if start is None else max(0, start - 1 if inclusive_of_start else start)
-        reading = self._store.read(after, limit, tenant_id=self._tenant_id, types=topics or None, until=stop)
-        return [_notification(record.position, self._stored(record)) for record in self._call(reading)]
+        found, complete = list[Record](), False
+        # The library takes fewer than it asked for as the end of the log.
+        while len(found) < limit and not complete:
+            left = limit - len(found)
+            part = self._call(
+                self._store.read(after, left, tenant_id=self._tenant_id, types=topics or None, until=stop)
+            )
+            found.extend(part)
+            complete, after = part.complete, part[-1].position if part else after
+        return [_notification(record.position, self._stored(record)) for record in found]
 
     def max_notification_id(self) -> int | None:
         """The end of the shard's log, None while it is empty."""

@@ -81,6 +81,18 @@ def stored(originator_id: UUID | str, *versions: int, state: bytes = b"\x00\xff"
     return [StoredEvent(originator_id, version, f"topic{version}", state) for version in versions]
 
 
+class TestLargeEvents:
+    def test_come_as_many_as_are_asked_for(self, database_url: str, settings: Settings) -> None:
+        few = settings.model_copy(update={"read_bytes_max": 1_000})
+        recorder = LogRecorder(database_url, few, "library")
+        try:
+            recorder.insert_events(stored("a", *range(1, 21), state=bytes(range(256)) * 4))
+            for limit, expected in ((7, 7), (20, 20), (50, 20)):
+                assert [n.id for n in recorder.select_notifications(1, limit)] == list(range(1, expected + 1))
+        finally:
+            recorder.close()
+
+
 class TestAnOriginator:
     @pytest.mark.parametrize("originator_id", [uuid4(), "order-17", str(uuid4())])
     def test_keeps_the_type_of_its_id_and_any_bytes_of_state(self, opened: Open, originator_id: UUID | str) -> None:
