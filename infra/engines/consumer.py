@@ -125,8 +125,9 @@ class Consumer:
         # What a consumer writes can be had again from the log, together with its checkpoint: it need not wait for the disk.
         await connection.execute("SET synchronous_commit = off")
         checkpoint = await self._checkpoints.read(connection)
-        self.position = self._stored = checkpoint.position
-        await self._begin(connection)
+        self._stored = checkpoint.position
+        await self._begin(connection, self._stored)
+        self.position = self._stored
         clock, look_at = asyncio.get_running_loop().time, 0.0
         while True:
             if clock() >= look_at:
@@ -157,9 +158,9 @@ class Consumer:
         async for records, until in parts:
             await self._take(connection, records, until)
 
-    async def _begin(self, connection: Connection) -> None:
+    async def _begin(self, connection: Connection, position: int) -> None:
         self._blocked = await self._checkpoints.blocked(connection)
-        await self._handler.begin(connection, self.position)
+        await self._handler.begin(connection, position)
 
     async def _control(self, connection: Connection) -> Checkpoint:
         """See what operators want: pause, rebuild, retry or discard parked events."""
@@ -188,7 +189,7 @@ class Consumer:
             await self._checkpoints.restart(connection, self._stored, position)
         self.position = self._stored = position
         self.rebuilding = False
-        await self._begin(connection)
+        await self._begin(connection, self.position)
         self._announce(self._handler.name, position)
         log.info("rebuild ended", consumer=self._handler.name, position=position)
 
@@ -217,7 +218,7 @@ class Consumer:
         except (Poison, psycopg.Error) as refused:
             if is_breakdown(refused):
                 raise
-            await self._begin(connection)
+            await self._begin(connection, self.position)
             await self._one_by_one(connection, mine, until)
         if self._handler.kind == "projection":
             self._announce(self._handler.name, self.position)
