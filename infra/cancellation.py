@@ -10,10 +10,10 @@ from typing import Any
 _AGAIN_S = 0.5
 
 
-async def end(*tasks: "asyncio.Future[Any]", again_s: float = _AGAIN_S) -> None:
-    """Cancel tasks until they have ended, every `again_s` seconds; what they raise is dropped."""
+async def end(*tasks: "asyncio.Future[Any]") -> None:
+    """Cancel tasks until they have ended; what they raise is dropped."""
     while running := [task for task in tasks if not task.done()]:
         for task in running:
             task.cancel()
-        await asyncio.wait(running, timeout=again_s)
+        await asyncio.wait(running, timeout=_AGAIN_S)
     await asyncio.gather(*tasks, return_exceptions=True)

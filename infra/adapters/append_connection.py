@@ -81,6 +81,7 @@ class AppendConnection:
         self._settings = settings
         self._connection: Connection | None = None
         self._session: Session | None = None
+        self._prepared = False
         self._sent_in: Session | None = None
 
     async def call(self, plan: Plan) -> int:
@@ -91,6 +92,9 @@ class AppendConnection:
         self._sent_in = None
         parameters = append_parameters(plan)
         connection = await self._connected()
+        if not self._prepared:
+            await connection.execute(_PREPARE.encode())
+            self._prepared = True
         self._sent_in = self._session
         crash_point("append.before_send")
         async with asyncio.timeout(self._settings.append_s_max):
@@ -206,13 +210,12 @@ class AppendConnection:
             try:
                 arrays.register(connection.adapters)
                 await connection.execute(_BY_INDEX)
-                await connection.execute(_PREPARE.encode())
                 row = await (await connection.execute(_SESSION)).fetchone()
                 assert row is not None
             except BaseException:
                 await connection.close()
                 raise
-        self._connection, self._session = connection, (row[0], row[1])
+        self._connection, self._session, self._prepared = connection, (row[0], row[1]), False
         return connection
 
     async def close(self) -> None:

@@ -13,7 +13,7 @@ import structlog
 
 from infra.adapters.append_connection import BROKEN, AppendConnection, InTheWay
 from infra.adapters.append_plan import Plan, survivors, with_each_stream_once
-from infra.adapters.breakdown import is_breakdown
+from infra.adapters.breakdown import is_unfit
 from infra.adapters.event_store import Append, Appended, AppendRefused, event_ids, own_version
 from infra.cancellation import end
 from infra.errors import CommandIdReused, OutcomeUnknown, Overloaded, StoreUnavailable
@@ -161,7 +161,7 @@ class Appender:
         if isinstance(refusal, psycopg.errors.CheckViolation) and await self._make_partitions(plan.events):
             return plan
         if len(plan.appends) == 1:
-            fault = (StoreUnavailable if is_breakdown(refusal) else AppendRefused)("The database refused this append.")
+            fault = (AppendRefused if is_unfit(refusal) else StoreUnavailable)("The database refused this append.")
             fault.__cause__ = refusal
             log.error("append refused", error=type(refusal).__name__, sqlstate=getattr(refusal, "sqlstate", None))
             self._settle(plan.appends[0], fault)

@@ -9,3 +9,10 @@ _ALWAYS = ("54", "08P01")
 def is_breakdown(refused: Exception) -> bool:
     """Whether the database is to blame, and may do better later; not the data."""
     return isinstance(refused, psycopg.OperationalError) and not (refused.sqlstate or "").startswith(_ALWAYS)
+
+
+def is_unfit(refused: Exception) -> bool:
+    """Whether it is what was to be written that Postgres will never take; not a schema, a right or a partition that is missing."""
+    if not isinstance(refused, psycopg.Error):
+        return True
+    return isinstance(refused, psycopg.DataError) or (refused.sqlstate or "").startswith(_ALWAYS)

@@ -21,7 +21,7 @@ from infra.settings import Settings
 
 T = TypeVar("T")
 Connection = psycopg.AsyncConnection[TupleRow]
-StreamKey = tuple[str, str, int]
+StreamTail = tuple[str, str, int]
 """A tenant, a stream and the version after which its events are wanted."""
 
 _COLUMNS = "e.position, e.id::text, e.tenant_id, e.stream_id, e.stream_version, e.type, e.schema_version, e.occurred_at, e.metadata, e.data"
@@ -128,13 +128,13 @@ class PostgresEventStore:
     async def load(self, tenant_id: str, stream_id: str, after: int = 0) -> list[Record]:
         return await self._streams.get((tenant_id, stream_id, after)) or []
 
-    async def _load_many(self, keys: Sequence[StreamKey]) -> dict[StreamKey, list[Record]]:
+    async def _load_many(self, keys: Sequence[StreamTail]) -> dict[StreamTail, list[Record]]:
         parameters = (
             arrays.texts([tenant_id for tenant_id, _, _ in keys]),
             arrays.texts([stream_id for _, stream_id, _ in keys]),
             arrays.bigints([after for _, _, after in keys]),
         )
-        found: dict[StreamKey, list[Record]] = {key: [] for key in keys}
+        found: dict[StreamTail, list[Record]] = {key: [] for key in keys}
         for row in await self._rows(_LOAD, parameters):
             found[row[2], row[3], row[-1]].append(Record(*row[:-1]))
         return found

@@ -50,7 +50,7 @@ class Handler(Protocol):
         ...
 
     async def effects(self, connection: Connection, records: Sequence[Record], position: int) -> Sequence[Effect]:
-        """What these events change, to be written with the checkpoint, which moves to `position`. Nothing is written here.
+        """What these events change, to be written with the checkpoint, which moves to `position`; this only reads, and sends commands.
 
         Raises Poison for an event that cannot be handled. One that was parked comes alone, after later ones; none comes when one
         was discarded.

@@ -56,14 +56,9 @@ class Decider:
     companions: Callable[[Any, Any], Sequence[Command]] = field(default=_no_companions)
     consults: Callable[[Any], Sequence[str]] = field(default=_no_streams)
 
-    id_field: str = field(init=False, default="")
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "id_field", f"{self.category}_id")
-
     def stream_of(self, command: Command) -> str:
         """The stream that a command is for, for example `agent-0192...`."""
-        return f"{self.category}-{getattr(command, self.id_field)}"
+        return f"{self.category}-{getattr(command, self.category + '_id')}"
 
     def fold(self, events: Sequence[Event]) -> Any:
         """The state after these events."""

@@ -72,6 +72,16 @@ class TestARefusalOfTheDatabase:
         assert await store.head() == 9
         assert not store.died.done()
 
+    async def test_for_an_older_schema_is_no_fault_of_the_data(self, database_url: str, settings: Settings) -> None:
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as direct:
+            await direct.execute("ALTER FUNCTION append RENAME TO append_of_later")
+            async with opened(database_url, settings) as store:
+                with pytest.raises(StoreUnavailable):
+                    await store.append(one("thing-1"))
+                await direct.execute("ALTER FUNCTION append_of_later RENAME TO append")
+                assert (await store.append(one("thing-1"))).position == 1
+                assert not store.died.done()
+
     async def test_keeps_the_order_of_the_others_on_a_stream(self, store: PostgresEventStore) -> None:
         group = [one("good-1", number) for number in range(20)]
         group.insert(7, one("bad-1", data=b"{"))

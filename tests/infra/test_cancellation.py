@@ -2,11 +2,16 @@
 
 import asyncio
 
+import pytest
+
+from infra import cancellation
 from infra.cancellation import end
 
 
 class TestATaskThatSwallowsACancellation:
-    async def test_ends_all_the_same(self) -> None:
+    async def test_ends_all_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cancellation, "_AGAIN_S", 0.02)
+
         async def stubborn() -> None:
             try:
                 await asyncio.sleep(60)
@@ -15,7 +20,7 @@ class TestATaskThatSwallowsACancellation:
 
         task = asyncio.create_task(stubborn())
         await asyncio.sleep(0)
-        await asyncio.wait_for(end(task, again_s=0.02), 2)
+        await asyncio.wait_for(end(task), 2)
         assert task.cancelled()
 
 

@@ -1,8 +1,8 @@
 """How a call proves who it is: the five schemes, inline or from a secret, and policies by name."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Discriminator, Field, model_validator
+from pydantic import ConfigDict, Discriminator, Field, model_validator
 
 from write_side.definition.values import TAG_MARK, Maybe, OpenPart, Part, UriTemplate, tag
 
@@ -96,8 +96,10 @@ _Secret = Annotated[SecretReference, tag("secret")]
 _SECRET_OR_OWN = Discriminator(_secret_or_own)
 
 
-class ReusableAuthentication(OpenPart):
-    """Exactly one scheme, declared under a name."""
+class _OneScheme(Part):
+    """Exactly one of its alternatives."""
+
+    alternatives: ClassVar[tuple[str, ...]] = SCHEMES
 
     basic: Maybe[Annotated[_Secret | Annotated[Credentials, tag("own")], _SECRET_OR_OWN]] = None
     bearer: Maybe[Annotated[_Secret | Annotated[BearerToken, tag("own")], _SECRET_OR_OWN]] = None
@@ -106,24 +108,21 @@ class ReusableAuthentication(OpenPart):
     oidc: Maybe[Annotated[_Secret | Annotated[OpenIdConnect, tag("own")], _SECRET_OR_OWN]] = None
 
     @model_validator(mode="after")
-    def _has_one_scheme(self) -> "ReusableAuthentication":
-        if len(self.given(*SCHEMES)) != 1:
-            raise ValueError(f"must have exactly one of {', '.join(SCHEMES)}")
+    def _has_one_scheme(self) -> Self:
+        if len(self.given(*self.alternatives)) != 1:
+            raise ValueError(f"must have exactly one of {', '.join(self.alternatives)}")
         return self
 
 
-class Authentication(Part):
+class ReusableAuthentication(_OneScheme):
+    """Exactly one scheme, declared under a name; it may have more fields than these."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Authentication(_OneScheme):
     """Exactly one scheme, or the name of a policy that `use` declares."""
 
-    use: Maybe[Annotated[str, Field(min_length=1)]] = None
-    basic: Maybe[Annotated[_Secret | Annotated[Credentials, tag("own")], _SECRET_OR_OWN]] = None
-    bearer: Maybe[Annotated[_Secret | Annotated[BearerToken, tag("own")], _SECRET_OR_OWN]] = None
-    digest: Maybe[Annotated[_Secret | Annotated[Credentials, tag("own")], _SECRET_OR_OWN]] = None
-    oauth2: Maybe[Annotated[_Secret | Annotated[OAuth2, tag("own")], _SECRET_OR_OWN]] = None
-    oidc: Maybe[Annotated[_Secret | Annotated[OpenIdConnect, tag("own")], _SECRET_OR_OWN]] = None
+    alternatives = ("use", *SCHEMES)
 
-    @model_validator(mode="after")
-    def _has_one_scheme(self) -> "Authentication":
-        if len(self.given("use", *SCHEMES)) != 1:
-            raise ValueError(f"must have exactly one of use, {', '.join(SCHEMES)}")
-        return self
+    use: Maybe[Annotated[str, Field(min_length=1)]] = None
