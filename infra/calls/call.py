@@ -1,0 +1,99 @@
+"""The way in: carries out a function or a process by its name in the document."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import TypeVar
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from events.event import JsonAny
+from infra.calls import processes
+from infra.calls.a2a_call import a2a_call
+from infra.calls.asyncapi_call import asyncapi_call
+from infra.calls.authentication import authorize
+from infra.calls.contract import Arguments, CallContext, CallFailed, CallSettings, FailureType
+from infra.calls.grpc_call import grpc_call
+from infra.calls.http_call import http_call
+from infra.calls.mcp_call import mcp_call
+from infra.calls.openapi_call import openapi_call
+from infra.calls.resources import CallResources, open_resources
+
+__all__ = [
+    "FUNCTIONS",
+    "CallContext",
+    "CallFailed",
+    "CallResources",
+    "CallSettings",
+    "authorization_of",
+    "carry_out",
+    "open_resources",
+    "run_process",
+]
+
+T = TypeVar("T")
+
+Function = Callable[[Arguments, CallContext], Awaitable[JsonValue]]
+
+FUNCTIONS: Mapping[str, Function] = MappingProxyType(
+    {
+        "http": http_call,
+        "openapi": openapi_call,
+        "asyncapi": asyncapi_call,
+        "mcp": mcp_call,
+        "a2a": a2a_call,
+        "grpc": grpc_call,
+    }
+)
+
+
+async def carry_out(function: str, arguments: Arguments, context: CallContext) -> JsonValue:
+    """Carry out one of FUNCTIONS and give its output; raises nothing but CallFailed (and CancelledError).
+
+    A call takes at most `call_s_max` seconds, one that subscribes `subscription_s_max`.
+    """
+    called = FUNCTIONS.get(function)
+    if called is None:
+        raise CallFailed("configuration", f"There is no function {function[:100]!r} to call.")
+    settings = context.settings
+    subscribes = function == "asyncapi" and arguments.get("subscription") is not None
+    seconds = settings.subscription_s_max if subscribes else settings.call_s_max
+    return _recordable(await _within(seconds, called(arguments, context)), "communication")
+
+
+async def run_process(arguments: Arguments, context: CallContext) -> JsonValue:
+    """Run `{"shell" or "script": {...}, "return": ...}` as `processes.run_process` says; takes at most `process_s_max` seconds
+    beside the time to fetch the script.
+    """
+    settings = context.settings
+    seconds = settings.process_s_max + settings.call_s_max
+    return _recordable(await _within(seconds, processes.run_process(arguments, context)), "runtime")
+
+
+async def authorization_of(policy: Arguments | None, context: CallContext) -> tuple[str, str] | None:
+    """Scheme and parameter that an authentication policy resolves to (`$authorization`); None without a policy."""
+    authorization = await _within(context.settings.call_s_max, authorize(policy, context))
+    return (authorization.scheme, authorization.parameter) if authorization else None
+
+
+@cache
+def _recordable_values() -> TypeAdapter[JsonValue]:
+    return TypeAdapter(JsonAny)
+
+
+def _recordable(output: JsonValue, failure: FailureType) -> JsonValue:
+    """Refuse an output that no event can hold: with NUL characters, too deep, or with numbers beyond 64 bits."""
+    try:
+        return _recordable_values().validate_python(output)
+    except ValidationError as unfit:
+        detail = f"The output cannot be recorded: {unfit.errors(include_input=False)[0]['msg']}"
+        raise CallFailed(failure, detail) from unfit
+
+
+async def _within(seconds: float, call: Awaitable[T]) -> T:
+    try:
+        async with asyncio.timeout(seconds):
+            return await call
+    except TimeoutError as late:
+        raise CallFailed("timeout", f"The call did not end within {seconds:g} s.") from late

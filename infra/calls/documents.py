@@ -1,0 +1,51 @@
+"""The documents that calls refer to (OpenAPI, AsyncAPI, agent cards, scripts): fetched like anything else, kept for a while."""
+
+from infra.adapters.document_text import parse_document
+from infra.adapters.problem import BodyTooLarge, Malformed
+from infra.calls.authentication import authorize
+from infra.calls.contract import Arguments, CallContext, CallFailed, endpoint_of
+from infra.calls.exchange import Request, exchange, url_of
+from infra.calls.resources import digest_of
+
+_ACCEPT = "application/json, application/yaml;q=0.9, */*;q=0.5"
+
+
+async def fetch_document(resource: Arguments, context: CallContext) -> dict[str, object]:
+    """The object that an external resource describes, from JSON or YAML; kept `document_s_max`, for those with the same credentials.
+
+    CallFailed: as any exchange, and configuration if it is no object.
+    """
+    key = digest_of("document", resource.get("endpoint"))
+    kept = context.resources.documents.get(key)
+    if kept is not None:
+        return kept
+    text, _ = await _fetch(resource, context)
+    try:
+        # Servers name all kinds of types; every JSON document that is in use is YAML, but the reader of JSON is much faster.
+        found = parse_document(text, "application/json" if text.lstrip()[:1] == b"{" else "application/yaml")
+    except (Malformed, BodyTooLarge) as wrong:
+        raise CallFailed("configuration", f"The document cannot be read: {wrong}") from wrong
+    if not isinstance(found, dict):
+        raise CallFailed("configuration", "The document is no object.")
+    context.resources.documents.put(key, found, context.settings.document_s_max)
+    return found
+
+
+async def fetch_text(resource: Arguments, context: CallContext) -> str:
+    """The text that an external resource describes, as UTF-8; never kept."""
+    text, shown = await _fetch(resource, context)
+    try:
+        return text.decode("utf-8-sig")
+    except UnicodeDecodeError as wrong:
+        raise CallFailed("configuration", f"{shown} is no text in UTF-8.") from wrong
+
+
+async def _fetch(resource: Arguments, context: CallContext) -> tuple[bytes, str]:
+    uri, policy = endpoint_of(resource.get("endpoint"))
+    authorization = await authorize(policy, context)
+    auth, secrets = (authorization.auth, authorization.secrets) if authorization else (None, ())
+    request = Request("GET", url_of(uri), {"Accept": _ACCEPT}, auth=auth, secrets=secrets, follow_redirects=True)
+    async with exchange(request, context) as answer:
+        if not 200 <= answer.status < 300:
+            raise await answer.failure()
+        return await answer.body(), request.shown

@@ -1,0 +1,53 @@
+"""Python functions that workflows can call by name: installed packages offer them by the entry point group `foldwork.functions`.
+
+A function takes the call's arguments by name and returns JSON; it may be async. One that is not runs in a thread. A program that runs
+Foldwork inside itself, as a test or a benchmark does, offers its own by `register`.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from pydantic import JsonValue
+
+GROUP = "foldwork.functions"
+Function = Callable[..., Any]
+
+_registered: dict[str, Function] = {}
+
+
+def register(name: str, function: Function) -> None:
+    """Offer a function in this process only; it goes before an installed one of the same name."""
+    _registered[name] = function
+
+
+@cache
+def _offered() -> frozenset[str]:
+    return frozenset(point.name for point in entry_points(group=GROUP))
+
+
+@cache
+def _loaded() -> Mapping[str, Function]:
+    return {point.name: point.load() for point in entry_points(group=GROUP)}
+
+
+def function_names() -> frozenset[str]:
+    """The names of the functions that workflows can call."""
+    return _offered().union(_registered)
+
+
+def installed() -> Mapping[str, Function]:
+    """The functions that workflows can call, by name."""
+    return {**_loaded(), **_registered}
+
+
+async def call(function: Function, arguments: Mapping[str, JsonValue]) -> JsonValue:
+    """What a function returns. Raises whatever it raises."""
+    if inspect.iscoroutinefunction(function):
+        found: JsonValue = await function(**arguments)
+        return found
+    returned: JsonValue = await asyncio.to_thread(function, **arguments)
+    return returned

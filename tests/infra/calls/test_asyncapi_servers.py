@@ -1,0 +1,110 @@
+"""What a NATS server gets to know of a call, and what it cannot talk a call into."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+
+from infra.calls.call import CallContext, CallFailed, carry_out
+from tests.infra.calls.other_side import OtherSide
+
+
+class TalkativeServer:
+    """Says what a NATS server says, and whatever else a test wants; `credentials` are what it got to know."""
+
+    def __init__(self) -> None:
+        self.address = ""
+        self.info: dict[str, Any] = {"server_id": "s", "version": "2.14.0", "max_payload": 1_048_576, "headers": True}
+        self.credentials: list[dict[str, Any]] = []
+        self.connections = 0
+        self.refuses = False
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        writer.write(b"INFO " + orjson.dumps(self.info) + b"\r\n")
+        try:
+            while line := await reader.readline():
+                if line.startswith(b"CONNECT "):
+                    self.credentials.append(orjson.loads(line[8:]))
+                elif line.startswith(b"PING"):
+                    writer.write(b"-ERR 'Authorization Violation'\r\n" if self.refuses else b"PONG\r\n")
+                    await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+
+async def listening(server: TalkativeServer) -> asyncio.Server:
+    made = await asyncio.start_server(server, "127.0.0.1", 0)
+    server.address = "127.0.0.1:" + str(made.sockets[0].getsockname()[1])
+    return made
+
+
+@pytest.fixture
+async def talkative() -> AsyncIterator[TalkativeServer]:
+    server = TalkativeServer()
+    async with await listening(server):
+        yield server
+
+
+async def publish(context: CallContext, server: OtherSide, url: str, policy: dict[str, Any] | None = None) -> Any:
+    document = {
+        "asyncapi": "2.6.0",
+        "servers": {"local": {"url": url, "protocol": "nats"}},
+        "channels": {"hello": {"publish": {}}},
+    }
+    arguments = {
+        "document": {"endpoint": server.at("/d.json", document)},
+        "channel": "hello",
+        "message": {"payload": 1},
+        "authentication": policy,
+    }
+    return await carry_out("asyncapi", arguments, context)
+
+
+class TestAServer:
+    @pytest.mark.parametrize(
+        ("policy", "known"),
+        [
+            (None, {}),
+            ({"basic": {"username": "anna", "password": "pw"}}, {"user": "anna", "pass": "pw"}),
+            ({"bearer": {"token": "t1"}}, {"auth_token": "t1"}),
+        ],
+    )
+    async def test_gets_the_credentials_of_the_policy(
+        self, context: CallContext, server: OtherSide, talkative: TalkativeServer, policy: Any, known: dict[str, str]
+    ) -> None:
+        talkative.info["auth_required"] = policy is not None
+        await publish(context, server, talkative.address, policy)
+        assert talkative.credentials[0].items() >= known.items()
+        assert {"user", "pass", "auth_token"} & set(talkative.credentials[0]) == set(known)
+
+    async def test_that_refuses_them_is_a_failed_authentication(
+        self, context: CallContext, server: OtherSide, talkative: TalkativeServer
+    ) -> None:
+        talkative.refuses = True
+        with pytest.raises(CallFailed, match="authentication 401") as failed:
+            await publish(context, server, talkative.address, {"bearer": {"token": "secret-token"}})
+        assert "secret-token" not in failed.value.detail
+
+    async def test_gets_nobody_to_connect_to_others(
+        self, context: CallContext, server: OtherSide, talkative: TalkativeServer
+    ) -> None:
+        other = TalkativeServer()
+        async with await listening(other):
+            talkative.info["connect_urls"] = [other.address]
+            talkative.refuses = True
+            for _ in range(3):
+                with pytest.raises(CallFailed, match="authentication 401"):
+                    await publish(context, server, talkative.address)
+        assert (talkative.connections, other.connections) == (3, 0)
+
+    async def test_without_tls_gets_no_credentials_that_are_meant_for_one_with_it(
+        self, context: CallContext, server: OtherSide, talkative: TalkativeServer
+    ) -> None:
+        with pytest.raises(CallFailed, match="communication 500"):
+            await publish(context, server, f"tls://{talkative.address}", {"bearer": {"token": "t1"}})
+        assert talkative.credentials == []

@@ -1,0 +1,76 @@
+"""HTTPS to an address that was checked: the certificate has to be that of the name."""
+
+import asyncio
+import datetime
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from infra.calls import addresses
+from infra.calls.call import CallContext, CallFailed, CallSettings, carry_out, open_resources
+
+NAME = "service.example.com"
+
+
+@pytest.fixture
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A certificate of NAME's own, which this machine trusts for the length of the test."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path / "certificate.pem"
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file.write_bytes(secret + made.public_bytes(serialization.Encoding.PEM))
+    monkeypatch.setattr(addresses, "_certificates", lambda: ssl.create_default_context(cafile=str(file)))
+    return file
+
+
+@pytest.fixture
+async def port(certificate: Path) -> AsyncIterator[int]:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1\r\n\r\n1")
+        await writer.drain()
+        writer.close()
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    return ["127.0.0.1"]
+
+
+@pytest.mark.parametrize(("name", "trusted"), [(NAME, True), ("other.example.com", False), ("127.0.0.1", False)])
+async def test_the_certificate_is_checked_against_the_name_and_not_the_address(
+    port: int, name: str, trusted: bool
+) -> None:
+    async with open_resources(CallSettings(networks_allowed=("127.0.0.0/8",)), resolve) as resources:
+        arguments = {"method": "get", "endpoint": f"https://{name}:{port}/"}
+        if trusted:
+            assert await carry_out("http", arguments, CallContext("k", resources)) == 1
+        else:
+            with pytest.raises(CallFailed, match="communication 500"):
+                await carry_out("http", arguments, CallContext("k", resources))
