@@ -6,10 +6,13 @@ from typing import Any, get_args
 
 from events.agent import AgentEvent
 from events.agent_name import AgentNameEvent
+from events.approval import ApprovalEvent
 from events.event import Event
 from events.fleet import FleetEvent
 from events.job import JobEvent
+from events.message import MessageEvent
 from events.node import NodeEvent
+from events.run import RunEvent
 from events.task import TaskEvent
 from events.workflow import WorkflowEvent
 
@@ -91,4 +94,15 @@ class Catalog:
         return event
 
 
-CATALOG = Catalog(AgentEvent, AgentNameEvent, TaskEvent, NodeEvent, FleetEvent, JobEvent, WorkflowEvent)
+CATALOG = Catalog(
+    AgentEvent,
+    AgentNameEvent,
+    TaskEvent,
+    NodeEvent,
+    FleetEvent,
+    JobEvent,
+    WorkflowEvent,
+    RunEvent,
+    ApprovalEvent,
+    MessageEvent,
+)

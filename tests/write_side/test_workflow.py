@@ -1,11 +1,15 @@
 """The decider of workflows: versions that never change, one of them active."""
 
+from time import perf_counter
+
 import pytest
 
 from events.workflow import WorkflowActivated, WorkflowDeprecated, WorkflowRegistered
 from write_side.definition.digest import digest
+from write_side.definition.expressions import EXPRESSIONS_MAX
 from write_side.definition.reading import InvalidDefinition
 from write_side.workflow import (
+    TASKS_MAX,
     WORKFLOW,
     ActivateWorkflow,
     DeprecateWorkflow,
@@ -134,3 +138,33 @@ class TestDeprecating:
     def test_needs_a_version_that_is_known(self, given):
         given(WORKFLOW).when(deprecate()).then_refused(WorkflowUnknown, 404)
         given(WORKFLOW, registered()).when(deprecate("2.0.0")).then_refused(WorkflowVersionUnknown, 404)
+
+
+class TestADefinition:
+    """What one may hold, so that nobody waits long for its verdict."""
+
+    def test_with_too_many_tasks_is_refused(self):
+        tasks = [{f"t{place}": {"set": {"a": 1}}} for place in range(TASKS_MAX + 1)]
+        with pytest.raises(InvalidDefinition) as refused:
+            RegisterWorkflow(definition={**document(), "do": tasks})
+        detail = f"holds {TASKS_MAX + 1} tasks; a workflow has at most {TASKS_MAX}"
+        assert refused.value.details["errors"] == [{"pointer": "/do", "detail": detail}]
+
+    def test_with_too_many_expressions_is_refused_where_they_begin_to_be(self):
+        values = [f"${{ {place} }}" for place in range(EXPRESSIONS_MAX + 1)]
+        with pytest.raises(InvalidDefinition) as refused:
+            RegisterWorkflow(definition={**document(), "do": [{"a": {"set": {"values": [*values, values[-1]]}}}]})
+        pointers = [error["pointer"] for error in refused.value.details["errors"]]
+        assert pointers == [f"/do/0/a/set/values/{EXPRESSIONS_MAX}", f"/do/0/a/set/values/{EXPRESSIONS_MAX + 1}"]
+
+    def test_may_hold_one_expression_many_times(self):
+        values = ["${ .a }"] * (2 * EXPRESSIONS_MAX)
+        RegisterWorkflow(definition={**document(), "do": [{"a": {"set": {"values": values}}}]})
+
+    def test_has_all_lists_that_undo_its_tasks_looked_at_in_one_go(self):
+        undone = {"set": {"a": 1}, "metadata": {"compensate": [{"undo": {"set": {"a": 2}}}]}}
+        functions = {f"f{place}": {"set": {"a": place}} for place in range(300)}
+        started = perf_counter()
+        tasks = [{f"t{place}": undone} for place in range(300)]
+        RegisterWorkflow(definition={**document(), "use": {"functions": functions}, "do": tasks})
+        assert perf_counter() - started < 3

@@ -1,0 +1,222 @@
+"""Events that a run emits and those that it listens for: emit, listen, filters, correlations and iterators (dsl-reference.md)."""
+
+import pytest
+
+from tests.write_side.dsl_case import UNSAID, Case, event
+from tests.write_side.dsl_run import check, play
+
+HOT, COLD = event("temperature", {"degrees": 39}), event("temperature", {"degrees": 20})
+FAST = event("pulse", {"bpm": 120})
+OVER = event("over")
+
+
+def listening(to: str, more: str = "", behind: str = "") -> str:
+    """A definition that listens in a task named `l`."""
+    return f"do: [{{l: {{listen: {{to: {to}}}{more}}}}}{behind}]"
+
+
+EMITTING = (
+    Case(
+        "Emit",
+        "the event that is emitted is the output",
+        "do: [{e: {emit: {event: {with: {type: sold, source: https://shop, subject: rex, data: {n: 1}}}}}}]",
+        output={
+            "id": UNSAID,
+            "time": UNSAID,
+            "specversion": "1.0",
+            "type": "sold",
+            "source": "https://shop",
+            "subject": "rex",
+            "data": {"n": 1},
+        },
+    ),
+    Case(
+        "Event Properties",
+        "an emitted event has an id, and without a source of its own that of the workflow",
+        "do: [{e: {emit: {event: {with: {type: sold}}}, output: {as: {id: '${ .id | type }', source: .source}}}}]",
+        output={"id": "string", "source": ".source"},
+        emitted=[{"type": "sold", "source": "/tests/case/1.0.0"}],
+    ),
+    Case(
+        "Event Properties",
+        "what an emitted event holds may be expressions",
+        "do: [{e: {emit: {event: {with: {type: '${ .t }', source: '${ .s }', subject: '${ .n }', data: {n: '${ .n }'}}}}}}]",
+        {"t": "sold", "s": "https://shop", "n": "rex"},
+        emitted=[{"type": "sold", "source": "https://shop", "subject": "rex", "data": {"n": "rex"}}],
+    ),
+    Case(
+        "Event Properties",
+        "an emitted event may have more attributes",
+        "do: [{e: {emit: {event: {with: {type: sold, region: eu, datacontenttype: application/json}}}}}]",
+        emitted=[{"region": "eu", "datacontenttype": "application/json"}],
+    ),
+)
+
+LISTENING = (
+    Case(
+        "Event Consumption Strategy",
+        "one waits for an event that fits",
+        listening("{one: {with: {type: pulse}}}"),
+        hears=[HOT, FAST],
+        output=[FAST["data"]],
+    ),
+    Case(
+        "Event Consumption Strategy",
+        "all waits until there was an event for each filter",
+        listening("{all: [{with: {type: temperature}}, {with: {type: pulse}}]}"),
+        hears=[FAST, HOT],
+        output=[FAST["data"], HOT["data"]],
+    ),
+    Case(
+        "Event Consumption Strategy",
+        "any goes on with the first event that fits one of the filters",
+        listening("{any: [{with: {type: temperature}}, {with: {type: pulse}}]}"),
+        hears=[OVER, FAST, HOT],
+        output=[FAST["data"]],
+    ),
+    Case(
+        "Event Consumption Strategy",
+        "any without filters takes any event",
+        listening("{any: []}"),
+        hears=[OVER],
+        output=[None],
+    ),
+    Case(
+        "Event Consumption Strategy",
+        "any goes on until a condition holds for what was taken",
+        listening("{any: [], until: '(. | length) > 1'}"),
+        hears=[HOT, FAST, COLD],
+        output=[HOT["data"], FAST["data"]],
+    ),
+    Case(
+        "Listen",
+        "an event that only ends the listening is not part of the output",
+        listening("{any: [{with: {type: temperature}}], until: {one: {with: {type: over}}}}"),
+        hears=[HOT, FAST, COLD, OVER, HOT],
+        output=[HOT["data"], COLD["data"]],
+    ),
+    Case(
+        "Listen",
+        "by default the data of events is read",
+        listening("{one: {with: {type: pulse}}}"),
+        hears=[FAST],
+        output=[{"bpm": 120}],
+    ),
+    Case(
+        "Listen",
+        "the envelope is read where it is asked for",
+        "do: [{l: {listen: {to: {one: {with: {type: pulse}}}, read: envelope}}}]",
+        hears=[FAST],
+        output=[FAST],
+    ),
+    Case(
+        "Event Filter",
+        "an expression is asked about the attribute that it stands for",
+        listening("{one: {with: {type: temperature, data: '${ .degrees > 38 }'}}}"),
+        hears=[COLD, HOT],
+        output=[{"degrees": 39}],
+    ),
+    Case(
+        "Event Filter",
+        "a text may be a regular expression",
+        listening("{one: {with: {type: 'p.l[st]e'}}}"),
+        hears=[HOT, FAST],
+        output=[{"bpm": 120}],
+    ),
+    Case(
+        "Event Filter",
+        "an event has to fit in all that the filter names",
+        listening("{one: {with: {type: pulse, subject: ann}}}"),
+        hears=[FAST, event("pulse", {"bpm": 60}, subject="ann")],
+        output=[{"bpm": 60}],
+    ),
+    Case(
+        "Correlation",
+        "without an expectation the first value is what the others must have",
+        listening(
+            "{all: [{with: {type: a}, correlate: {room: {from: .room}}}, {with: {type: b}, correlate: {room: {from: .room}}}]}"
+        ),
+        hears=[event("a", 1, room="x"), event("b", 2, room="y"), event("b", 3, room="x")],
+        output=[1, 3],
+    ),
+    Case(
+        "Correlation",
+        "a value has to be as it is expected",
+        listening("{one: {with: {type: a}, correlate: {room: {from: .room, expect: x}}}}"),
+        hears=[event("a", 1, room="y"), event("a", 2, room="x")],
+        output=[2],
+    ),
+    Case(
+        "Correlation",
+        "what is expected may be an expression",
+        listening("{one: {with: {type: a}, correlate: {order: {from: .data.order, expect: '${ .order }'}}}}"),
+        {"order": 7},
+        hears=[event("a", {"order": 8}), event("a", {"order": 7})],
+        output=[{"order": 7}],
+    ),
+)
+
+ITERATING = (
+    Case(
+        "Subscription Iterator",
+        "each event is formed by the iterator's output",
+        "do: [{l: {listen: {to: {any: [], until: '(. | length) > 1'}}, foreach: {output: {as: .degrees}}}}]",
+        hears=[HOT, COLD],
+        output=[39, 20],
+    ),
+    Case(
+        "Subscription Iterator",
+        "an event is called item and its place index, unless they are given other names",
+        "do: [{l: {listen: {to: {any: [], until: '(. | length) > 1'}},"
+        " foreach: {do: [{a: {set: {of: '${ $item.degrees }', at: '${ $index }'}}}]}}}]",
+        hears=[HOT, COLD],
+        output=[{"of": 39, "at": 0}, {"of": 20, "at": 1}],
+    ),
+    Case(
+        "Subscription Iterator",
+        "an event and its place have the names that they are given",
+        "do: [{l: {listen: {to: {one: {with: {type: pulse}}}},"
+        " foreach: {item: beat, at: place, do: [{a: {set: '${ [$beat.bpm, $place] }'}}]}}}]",
+        hears=[FAST],
+        output=[[120, 0]],
+    ),
+    Case(
+        "Subscription Iterator",
+        "what is done with an event is done before the next one is looked at",
+        "do: [{l: {listen: {to: {any: [], until: '(. | length) > 1'}},"
+        " foreach: {do: [{e: {emit: {event: {with: {type: saw, data: '${ $item.degrees }'}}}}}, {w: {wait: PT1S}},"
+        " {f: {emit: {event: {with: {type: done, data: '${ $item.degrees }'}}}}}]}}}]",
+        hears=[HOT, COLD],
+        emitted=[
+            {"type": "saw", "data": 39},
+            {"type": "done", "data": 39},
+            {"type": "saw", "data": 20},
+            {"type": "done", "data": 20},
+        ],
+    ),
+    Case(
+        "Subscription Iterator",
+        "what is exported for an event is the context for the next one",
+        "do: [{s: {set: {n: 0}, export: {as: .}}}, {l: {listen: {to: {any: [], until: '(. | length) > 1'}},"
+        " foreach: {export: {as: {n: '${ $context.n + 1 }'}}}}}, {c: {set: '${ $context }'}}]",
+        hears=[HOT, COLD],
+        output={"n": 2},
+    ),
+)
+
+
+@pytest.mark.parametrize("case", [*EMITTING, *LISTENING, *ITERATING], ids=str)
+class TestEvents:
+    def test_are_as_the_reference_says(self, case: Case) -> None:
+        check(case)
+
+
+class TestARunThatListens:
+    def test_goes_on_listening_while_nothing_fits(self) -> None:
+        assert (
+            play(Case("Listen", "", listening("{one: {with: {type: pulse}}}"), hears=[HOT, COLD])).status == "running"
+        )
+
+    def test_never_ends_if_its_condition_never_holds(self) -> None:
+        run = play(Case("Listen", "", listening("{any: [], until: '${ false }'}"), hears=[HOT] * 5))
+        assert run.status == "running"

@@ -1,0 +1,165 @@
+"""How runs go on where two things meet: a cut and a fault, an extension and a function, an event and a round, a pause and a deadline."""
+
+from datetime import timedelta
+from typing import Any
+
+from events.run import RunTaskFaulted, RunTaskStarted
+from events.run_compensation import RunCompensationFailed, RunParked, RunTaskCompensated
+from tests.write_side.driven import RUN_ID, Driven
+from tests.write_side.running import WAITING, Failed, Running, run, workflow
+from write_side.run_commands import (
+    AnswerRunTask,
+    DeliverRunEvent,
+    FailRunTask,
+    ResumeRun,
+    SendRunEvent,
+    SuspendRun,
+    TimeOutRunTask,
+)
+
+BAD_INPUT = {"set": {"a": 1}, "input": {"from": 'error("no")'}}
+CALL = {"call": "job", "with": {"kind": "x", "payload": "x"}}
+UNDONE_BY_A_CALL = {"set": {"a": 1}, "metadata": {"compensate": [{"undo": CALL}]}}
+FAULT = {"raise": {"error": {"type": "https://example.com/no", "status": 400}}}
+SLOW = {"call": "job", "with": {"kind": "x", "payload": "slow"}}
+
+
+def cut_behind(run: Driven, event_class: type) -> Driven:
+    """The run as it is if its process dies behind the first event of a class."""
+    place = next(at for at, event in enumerate(run.events) if isinstance(event, event_class))
+    return run.cut(place + 1)
+
+
+class TestACut:
+    def test_between_a_beginning_and_its_fault_leaves_the_fault(self) -> None:
+        whole = Driven(workflow([{"a": BAD_INPUT}])).start().rest()
+        cut = cut_behind(whole, RunTaskStarted).rest()
+        assert whole.state.status == "faulted"
+        assert cut.events == whole.events
+
+    def test_between_the_last_attempt_to_undo_and_the_parking_begins_no_other_attempt(self) -> None:
+        undo = [{"undo": FAULT}]
+        tasks = [{"a": {"set": {"a": 1}, "metadata": {"compensate": undo}}}, {"b": FAULT}]
+        whole = Driven(workflow(tasks)).start().rest()
+        place = next(at for at, event in enumerate(whole.events) if isinstance(event, RunParked))
+        assert whole.cut(place).rest().events == whole.events
+        assert sum(isinstance(event, RunCompensationFailed) for event in whole.events) == 5
+
+
+class TestAnExtension:
+    EXTENSION = {"log": {"extend": "all", "before": [{"say": {"call": "tell", "with": {}}}]}}
+
+    def test_does_not_extend_what_the_functions_do_that_it_calls_itself(self) -> None:
+        use = {"functions": {"tell": {"do": [{"it": {"set": {"told": 1}}}]}}, "extensions": [self.EXTENSION]}
+        found = run([{"a": {"set": {"a": 1}}}], use=use)
+        assert found.status == "completed"
+        assert sum(isinstance(event, RunTaskStarted) for event in found.events) == 4
+
+    def test_whose_condition_its_own_task_changes_is_done_once(self) -> None:
+        extension = {
+            "extend": "set",
+            "when": "$context.done == null",
+            "after": [{"mark": {"set": {"done": 1}, "export": {"as": "{done: 1}"}}}, {"more": {"set": {"m": 1}}}],
+        }
+        found = run([{"a": {"set": {"a": 1}, "then": "end"}}, {"b": FAULT}], use={"extensions": [{"x": extension}]})
+        names = [event.name for event in found.events if isinstance(event, RunTaskStarted)]
+        assert (found.status, names) == ("completed", ["a", "mark", "more"])
+
+    def test_keeps_where_a_switch_leads(self) -> None:
+        extension = {
+            "extend": "switch",
+            "when": "$context.done == null",
+            "after": [{"mark": {"set": {"done": 1}, "export": {"as": "{done: 1}"}}}],
+        }
+        tasks = [{"a": {"switch": [{"always": {"then": "end"}}]}}, {"b": FAULT}]
+        assert run(tasks, use={"extensions": [{"x": extension}]}).status == "completed"
+
+    def test_can_end_the_run_behind_a_task(self) -> None:
+        extension = {"extend": "set", "after": [{"stop": {"set": {"stop": 1}, "then": "end"}}]}
+        found = run([{"a": {"set": {"a": 1}}}, {"b": FAULT}], use={"extensions": [{"x": extension}]})
+        assert (found.status, found.output) == ("completed", {"a": 1})
+
+
+class TestAnEventInTheMiddleOfARound:
+    def test_waits_for_the_round_to_end(self) -> None:
+        task = {"listen": {"to": {"any": [], "until": "length > 1"}}, "foreach": {"do": [{"a": CALL}]}}
+        found = run([{"l": task}], "given", answer=lambda *_: WAITING)
+        for number in (1, 2):
+            found.send(DeliverRunEvent(run_id="r1", event={"type": "x", "id": str(number), "data": number}))
+        started = [event for event in found.events if isinstance(event, RunTaskStarted) and event.name == "a"]
+        assert [event.input for event in started] == ["given"]
+        found.send(AnswerRunTask(run_id="r1", task=started[0].task, answer="one"))
+        found.send(AnswerRunTask(run_id="r1", task=started[0].task + 1, answer="two"))
+        assert (found.status, found.output) == ("completed", ["one", "two"])
+
+    def test_does_not_revive_a_task_that_has_failed(self) -> None:
+        found = run([{"l": {"listen": {"to": {"one": {"with": {"type": "x"}}}}}}])
+        found.send(SuspendRun(run_id="r1"))
+        found.send(TimeOutRunTask(run_id="r1", task=1, due_at=found.now, at=found.now))
+        assert found.send(DeliverRunEvent(run_id="r1", event={"type": "x", "id": "1"})) == []
+        assert found.tell(ResumeRun(run_id="r1")).status == "faulted"
+
+
+class TestADeadline:
+    def test_that_cannot_be_told_ends_the_run(self) -> None:
+        found = run([{"a": {"set": {"a": 1}}}], timeout={"after": "${ 7 }"})
+        assert (found.status, found.error["status"]) == ("faulted", 400)
+
+    def test_holds_also_for_what_undoes(self) -> None:
+        undo = [{"u": {**SLOW, "timeout": {"after": "PT5S"}}}]
+        tasks = [{"a": {"set": {"a": 1}, "metadata": {"compensate": undo}}}, {"b": FAULT}]
+        found = Driven(workflow(tasks)).start().rest()
+        assert found.state.status == "parked"
+        timed_out = [e for e in found.events if isinstance(e, RunTaskFaulted) and e.error.type.endswith("timeout")]
+        assert len(timed_out) == 5
+
+    def test_that_comes_after_the_answer_changes_nothing(self) -> None:
+        found = run([{"a": {**CALL, "timeout": {"after": "PT5S"}}}], answer=lambda *_: WAITING)
+        found.send(SuspendRun(run_id="r1"))
+        found.send(AnswerRunTask(run_id="r1", task=1, answer="here"))
+        late = found.now + timedelta(seconds=6)
+        assert found.send(TimeOutRunTask(run_id="r1", task=1, due_at=late, at=late)) == []
+        assert found.tell(ResumeRun(run_id="r1")).output == "here"
+
+
+class TestWhatUndoes:
+    def test_is_not_undone_itself(self) -> None:
+        child = {"run": {"workflow": {"namespace": "test", "name": "child", "version": "1.0.0"}}}
+        tasks = [{"a": {"set": {"a": 1}, "metadata": {"compensate": [{"u": child}]}}}, {"b": FAULT}]
+        found = run(tasks, answer=lambda *_: {"n": 1})
+        assert found.status == "compensated"
+        assert [event.of for event in found.events if isinstance(event, RunTaskCompensated)] == [1]
+
+
+class TestTheFirstOfTwoErrors:
+    def test_is_the_one_that_counts(self) -> None:
+        race = {"fork": {"compete": True, "branches": [{"x": CALL}, {"y": SLOW}]}}
+        both = {"fork": {"branches": [{"race": race}, {"z": SLOW}]}}
+        tried = {"try": [{"both": both}], "catch": {"as": "e", "do": [{"h": {"set": "${ $e }"}}]}}
+
+        def answer(awaited: Any, running: Running) -> Any:
+            if awaited.request["payload"] == "slow":
+                return WAITING
+            raise Failed("https://example.com/lost-the-race", 401)
+
+        found = run([{"a": tried}], answer=answer)
+        z = next(event.task for event in found.events if isinstance(event, RunTaskStarted) and event.name == "z")
+        found.send(FailRunTask(run_id="r1", task=z, error=Failed("https://example.com/z", 402).error))
+        assert isinstance(found.output, dict)
+        assert (found.status, found.output["status"]) == ("completed", 402)
+
+
+class TestALoopOverAList:
+    def test_evaluates_what_its_author_wrote_into_it(self) -> None:
+        loop = {"for": {"in": [{"n": "${ .n }"}]}, "do": [{"a": {"set": "${ $item }"}}]}
+        assert run([{"l": loop}], given={"n": 2}).output == {"n": 2}
+
+
+class TestASentEvent:
+    def test_waits_while_the_run_is_paused(self) -> None:
+        found = Driven(workflow([{"l": {"listen": {"to": {"one": {"with": {"type": "x"}}}}}}]), sends=False)
+        found.start().rest()
+        found.send(SuspendRun(run_id=RUN_ID))
+        found.send(SendRunEvent(run_id=RUN_ID, event={"type": "x", "id": "1", "data": 5}))
+        found.send(ResumeRun(run_id=RUN_ID))
+        assert found.rest().outcome[:2] == ("completed", [5])

@@ -1,0 +1,289 @@
+"""How a task begins: whether it does, what it is given, and what it waits for."""
+
+from collections.abc import Iterator, Sequence
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from events.run import RunEvent, RunTaskFaulted, RunTaskSkipped, RunTaskStarted
+from events.run_parts import (
+    Awaited,
+    CallAwaited,
+    EventsAwaited,
+    JobAwaited,
+    ProcessAwaited,
+    RunAwaited,
+    TimerAwaited,
+)
+from infra.expressions.failure import ExpressionFailed
+from infra.expressions.template import mentioned
+from infra.expressions.uri_template import expand
+from write_side.definition.document import Extension
+from write_side.definition.events import EventConsumption, EventFilter
+from write_side.definition.runs import Run as RunWhat
+from write_side.definition.tasks import ForkTask, ForTask, ListenTask, RunTask, TaskBase, WaitTask
+from write_side.interpreter.bounds import CALLS_DEEP_MAX, RUN_ID_CHARACTERS_MAX, require_room, unstorable
+from write_side.interpreter.changed import replace
+from write_side.interpreter.errors import Raised, standard
+from write_side.interpreter.plan import FUNCTIONS, SECRETS, PlannedTask
+from write_side.interpreter.scope import Run, check, deadline, filled, formed, holds, moment_after, yielded
+from write_side.interpreter.state import EXTENSIONS, Node
+
+LATEST = "latest"
+_AWAITED: TypeAdapter[Awaited] = TypeAdapter(Awaited)
+_COMPOSITE = {"do": "composite"}
+_LATER = ("authentication", "subscription")
+"""What is evaluated where the call is carried out: credentials, and conditions on the messages that come."""
+
+
+def begin(run: Run, parent: Node, reference: str) -> Sequence[RunEvent]:
+    """A task below another one begins, is skipped, or fails before it has done anything."""
+    planned = run.plan.tasks[reference]
+    task, number = planned.task, run.state.begun + 1
+    node = Node(
+        number,
+        parent.task,
+        reference,
+        planned.name,
+        planned.kind,
+        raw=parent.data,
+        input=parent.data,
+        started_at=run.at,
+        data=parent.data,
+    )
+    started = RunTaskStarted(
+        task=number,
+        parent=parent.task,
+        reference=reference,
+        name=planned.name,
+        kind=planned.kind,
+        input=parent.data,
+        started_at=run.at,
+    )
+    try:
+        _require_depth(run, node)
+        if task.if_ is not None and not holds(run, node, task.if_, node.raw):
+            return [RunTaskSkipped(task=number, parent=parent.task, reference=reference, name=planned.name)]
+        node = _with_input(run, node, task)
+        started = started.model_copy(update={"input": node.input})
+        times_out_at = deadline(run, node, task.timeout, node.input)
+        if next(extended(run, node, "before"), None) is not None:
+            return [started.model_copy(update={"prepared": False, "times_out_at": times_out_at})]
+        items, awaits = prepared(run, node, planned)
+    except Raised as raised:
+        # Not prepared: cut here, it finds its fault again.
+        return [started.model_copy(update={"prepared": False}), RunTaskFaulted(task=number, error=raised.error)]
+    return [started.model_copy(update={"items": items, "awaits": awaits, "times_out_at": times_out_at})]
+
+
+def check_beginning(run: Run, node: Node, task: TaskBase) -> None:
+    """Raises Raised where a task that has begun could not have."""
+    given = replace(node, input=node.raw)
+    _require_depth(run, node)
+    if task.if_ is not None:
+        holds(run, given, task.if_, node.raw)
+    given = _with_input(run, given, task)
+    deadline(run, given, task.timeout, given.input)
+
+
+def _require_depth(run: Run, node: Node) -> None:
+    """Raises Raised where functions call each other too deeply."""
+    if not node.reference.startswith(FUNCTIONS):
+        return
+    depth, above = 1, run.state.nodes.get(node.parent)
+    while above is not None:
+        depth += above.reference.startswith(FUNCTIONS)
+        above = run.state.nodes.get(above.parent)
+    if depth > CALLS_DEEP_MAX:
+        raise Raised(standard("runtime", f"functions call each other more than {CALLS_DEEP_MAX} deep", node.reference))
+
+
+def _with_input(run: Run, node: Node, task: TaskBase) -> Node:
+    if task.input is None:
+        return node
+    check(node, task.input.schema_, node.raw, "input")
+    if mentioned(task.input.from_, SECRETS, loose=True):
+        # Evaluated where the call is carried out: what is secret is in no event.
+        return node
+    given = formed(run, node, task.input.from_, node.raw)
+    return replace(node, input=given, data=given)
+
+
+def extended(run: Run, node: Node, when: str) -> Iterator[str]:
+    """The lists of tasks that extensions have done before or after this task, from the one that it is at; none for their own tasks.
+
+    Whether one extends the task is asked when its turn has come. Raises Raised.
+    """
+    if not run.plan.extensions or _is_of_extension(run, node):
+        return
+    lists = [(place + "/" + when, extension) for place, extension in run.plan.extensions]
+    at = next((number for number, (section, _) in enumerate(lists) if section == node.section), 0)
+    for section, extension in lists[at:]:
+        if run.plan.lists[section] and (section == node.section or _extends(run, node, extension)):
+            yield section
+
+
+def _is_of_extension(run: Run, node: Node) -> bool:
+    """Whether a task is one that an extension does, also within a function that it calls."""
+    above: Node | None = node
+    while above is not None:
+        if above.reference.startswith(EXTENSIONS):
+            return True
+        above = run.state.nodes.get(above.parent)
+    return False
+
+
+def _extends(run: Run, node: Node, extension: Extension) -> bool:
+    if extension.extend not in ("all", _COMPOSITE.get(node.kind, node.kind)):
+        return False
+    return extension.when is None or holds(run, node, extension.when, node.input)
+
+
+def prepared(run: Run, node: Node, planned: PlannedTask) -> tuple[list[JsonValue] | None, Awaited | None]:
+    """What a loop goes through or a fork does, and what a task waits for. Raises Raised."""
+    try:
+        items, awaits = _prepared(run, node, planned)
+    except ValidationError as refused:
+        raise Raised(unstorable(refused, node.reference)) from None
+    if items is not None or awaits is not None:
+        require_room(node.reference, node.input, items, awaits)
+    return items, awaits
+
+
+def _prepared(run: Run, node: Node, planned: PlannedTask) -> tuple[list[JsonValue] | None, Awaited | None]:
+    match planned.task:
+        case ForTask(for_=loop):
+            over = loop.in_
+            found = (
+                yielded(run, node, over, node.input)
+                if isinstance(over, str)
+                else filled(run, node, [*over], node.input)
+            )
+            if found is not None and not isinstance(found, list):
+                raise Raised(standard("expression", "for.in must yield a list", node.reference))
+            return list(found or []), None
+        case ForkTask():
+            return [run.plan.tasks[at].name for at in run.plan.lists[node.reference + "/fork/branches"]], None
+        case WaitTask(wait=duration):
+            return None, TimerAwaited(until=moment_after(run, node, duration, node.input))
+        case ListenTask(listen=listen):
+            return None, EventsAwaited(types=_types(listen.to))
+        case RunTask(run=what):
+            return None, _process(run, node, what, planned)
+        case _:
+            if planned.kind == "call" and run.plan.function_of(planned.task) is None:
+                return None, _call(run, node, planned)
+            return None, None
+
+
+def _types(consumption: EventConsumption) -> tuple[str, ...]:
+    """The only types of events that matter, none if that cannot be said."""
+    filters: list[EventFilter] = [*(consumption.all or ()), *(consumption.any or ())]
+    if consumption.one is not None:
+        filters.append(consumption.one)
+    if isinstance(consumption.until, EventConsumption):
+        filters += [*(consumption.until.all or ()), *(consumption.until.any or ())]
+        filters += [consumption.until.one] if consumption.until.one else []
+    types = [wanted.with_.type for wanted in filters]
+    if not types or any(type_ is None or not type_.replace(".", "").replace("-", "").isalnum() for type_ in types):
+        return ()
+    return tuple(sorted({type_ for type_ in types if type_ is not None}))
+
+
+def arguments(run: Run, node: Node, template: JsonValue) -> dict[str, JsonValue]:
+    """What a call is given: filled, but for what secrets go into, which stays as its author wrote it. Raises Raised."""
+    given = _filled_but_secrets(run, node, template)
+    assert isinstance(given, dict)
+    return given
+
+
+def _filled_but_secrets(run: Run, node: Node, template: JsonValue) -> JsonValue:
+    if isinstance(template, dict):
+        return {
+            name: value if name in _LATER else _filled_but_secrets(run, node, value) for name, value in template.items()
+        }
+    if isinstance(template, list):
+        return [_filled_but_secrets(run, node, value) for value in template]
+    return template if mentioned(template, SECRETS) else filled(run, node, template, node.input)
+
+
+def _call(run: Run, node: Node, planned: PlannedTask) -> Awaited:
+    function, given = str(planned.words["call"]), planned.words.get("with")
+    if given is None and function not in _OURS:
+        given = node.input if isinstance(node.input, dict) else {}
+        return CallAwaited(function=function, arguments=given)
+    if planned.plain and function not in _OURS and isinstance(given, dict):
+        return CallAwaited(function=function, arguments=given)
+    with_ = arguments(run, node, given or {})
+    if function in _OURS:
+        return _ours(run, node, function, with_)
+    return CallAwaited(function=function, arguments=_expanded(node, with_))
+
+
+def _expanded(node: Node, with_: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Addresses with their variables replaced (the reference's URI Template)."""
+    found = dict(with_)
+    for name in ("endpoint", "document", "agentCard", "server", "proto"):
+        if name in found:
+            found[name] = _expanded_at(node, found[name])
+    return found
+
+
+def _expanded_at(node: Node, value: JsonValue) -> JsonValue:
+    if isinstance(value, dict):
+        return {
+            name: _expanded_at(node, deeper) if name in ("endpoint", "uri") else deeper
+            for name, deeper in value.items()
+        }
+    if not isinstance(value, str) or "${" in value:
+        return value
+    try:
+        return expand(value, node.input)
+    except ExpressionFailed as failed:
+        raise Raised(standard("expression", str(failed), node.reference)) from None
+
+
+_OURS = {"agent": "agent_task", "job": "job", "approval": "approval"}
+"""Our own functions, and what it is that they wait for."""
+OUR_FUNCTIONS = frozenset(_OURS)
+
+
+def _ours(run: Run, node: Node, function: str, with_: dict[str, JsonValue]) -> Awaited:
+    kind, own_id = _OURS[function], f"{run.run_id}.{node.task}"
+    if function == "agent":
+        asked: dict[str, JsonValue] = {"title": node.name, "input": node.input, **with_}
+        asked["task_id"] = own_id
+        if "agent" in asked:
+            asked["agent_id"] = asked.pop("agent")
+    else:
+        request = {"title": node.name, "requested_by": None, **with_} if function == "approval" else with_
+        asked = {f"{kind}_id": own_id, "request": {name: value for name, value in request.items() if value is not None}}
+    try:
+        return _AWAITED.validate_python({**asked, "kind": kind})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = "/".join(str(part) for part in first["loc"][1:])
+        raise Raised(standard("validation", f"with/{place}: {first['msg']}", node.reference)) from None
+
+
+def _process(run: Run, node: Node, what: RunWhat, planned: PlannedTask) -> Awaited:
+    words = planned.words["run"]
+    assert isinstance(words, dict)
+    if what.workflow is not None:
+        asked = what.workflow
+        if len(f"{run.run_id}.{node.task}") > RUN_ID_CHARACTERS_MAX:
+            raise Raised(standard("runtime", "runs start each other too deeply", node.reference))
+        given = words["workflow"].get("input") if isinstance(words["workflow"], dict) else None
+        return RunAwaited(
+            run_id=f"{run.run_id}.{node.task}",
+            workflow_id=f"{asked.namespace}.{asked.name}",
+            workflow_version=None if asked.version == LATEST else asked.version,
+            input=node.input if given is None else filled(run, node, given, node.input),
+            awaited=what.await_,
+        )
+    given = arguments(run, node, {name: words[name] for name in words if name not in ("await",)})
+    if what.container is not None:
+        return JobAwaited(
+            job_id=f"{run.run_id}.{node.task}",
+            request={"kind": "container", "requirements": {}, "payload": given},
+        )
+    return ProcessAwaited(arguments=given, awaited=what.await_)

@@ -1,0 +1,43 @@
+"""How a run is forked: with what another one knew when a task of it had completed."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pydantic import JsonValue
+
+from events.run import RunEvent, RunTaskCompleted
+from write_side.interpreter.evolve import evolve
+from write_side.interpreter.state import ROOT, Node, RunState
+from write_side.interpreter.undone import begin_again
+
+
+def state_after(history: Sequence[RunEvent], task: int) -> RunState | None:
+    """What was known of a run when a task had just completed, None if that never was so while it ran; with task 0, when it had started."""
+    state = RunState()
+    for event in history:
+        state = evolve(state, event)
+        if task == ROOT or (isinstance(event, RunTaskCompleted) and event.task == task):
+            return state if state.status == "running" else None
+    return None
+
+
+def forked(state: RunState, output: JsonValue, task: int, parent: int | None) -> RunState:
+    """The state that a fork begins with: `output` in place of the task's own unless it is None, and what waits begins anew."""
+    state = replace(state, parent=None, done=(), inbox=(), suspended=False)
+    if output is not None and task == ROOT:
+        root = replace(state.nodes[ROOT], raw=output)
+        state = replace(state, input=output).with_node(root)
+    elif output is not None and parent is not None and parent in state.nodes:
+        state = state.with_node(_with_output(state, parent, output))
+    for node in [node for node in state.nodes.values() if node.phase in ("awaiting", "delayed")]:
+        if node.task in state.nodes and node.parent in state.nodes:
+            state = begin_again(state, node)
+    return state
+
+
+def _with_output(state: RunState, parent: int, output: JsonValue) -> Node:
+    node = state.nodes[parent]
+    if node.kind == "fork" and node.outputs:
+        last = [*node.outputs][-1]
+        return replace(node, outputs={**node.outputs, last: output})
+    return replace(node, data=output)

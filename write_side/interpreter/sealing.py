@@ -1,0 +1,140 @@
+"""What a call is given where it is carried out: with the secrets that no event holds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from events.run_parts import CallAwaited, ProcessAwaited
+from infra.expressions.template import mentioned
+from write_side.definition.tasks import CallAsyncApi
+from write_side.interpreter.changed import replace
+from write_side.interpreter.errors import Raised, standard
+from write_side.interpreter.plan import AUTHENTICATION, SECRETS
+from write_side.interpreter.scope import Run, filled, formed, holds
+from write_side.interpreter.state import Node, RunState
+
+SCHEMES = ("basic", "bearer", "digest", "oauth2", "oidc")
+
+
+@dataclass(frozen=True, slots=True)
+class Unsealed:
+    """What to call with what; `function` is None for a process."""
+
+    function: str | None
+    arguments: dict[str, JsonValue]
+
+
+def awaited_call(state: RunState, task: int) -> CallAwaited | ProcessAwaited | None:
+    """The call or process that a task of a run waits for; None if it does not, or not any more."""
+    node = state.nodes.get(task)
+    if node is None or node.phase != "awaiting":
+        return None
+    return node.awaits if isinstance(node.awaits, CallAwaited | ProcessAwaited) else None
+
+
+def secrets_of(run: Run) -> tuple[str, ...]:
+    """The names of the secrets that a definition asks for."""
+    return run.plan.definition.use.secrets
+
+
+def unsealed(run: Run, task: int, secrets: Mapping[str, JsonValue]) -> Unsealed:
+    """What a task's call is given. Raises Raised."""
+    node = run.state.nodes[task]
+    awaits = node.awaits
+    assert isinstance(awaits, CallAwaited | ProcessAwaited)
+    planned = run.plan.tasks[node.reference]
+    if not planned.sealed:
+        return Unsealed(awaits.function if isinstance(awaits, CallAwaited) else None, awaits.arguments)
+    known: dict[str, JsonValue] = {SECRETS: dict(secrets)}
+    for name in run.plan.definition.use.secrets:
+        if name not in secrets and _names(planned.words, name):
+            raise Raised(standard("authorization", f"there is no secret called {name!r}", node.reference))
+    if planned.task.input is not None and mentioned(planned.task.input.from_, SECRETS, loose=True):
+        node = replace(node, input=formed(run, node, planned.task.input.from_, node.raw, known))
+    words = planned.words["with"] if isinstance(awaits, CallAwaited) and "with" in planned.words else None
+    template = planned.words.get("run") if isinstance(awaits, ProcessAwaited) else words
+    found = _merged(run, node, template, awaits.arguments, known)
+    assert isinstance(found, dict)
+    return Unsealed(awaits.function if isinstance(awaits, CallAwaited) else None, found)
+
+
+def _merged(run: Run, node: Node, template: JsonValue, given: JsonValue, known: Mapping[str, JsonValue]) -> JsonValue:
+    """What was evaluated before stays, wherever it came from; only what its author wrote is evaluated now."""
+    if isinstance(template, dict) and isinstance(given, dict):
+        return {
+            name: _authentication(run, node, template[name], known)
+            if name == AUTHENTICATION
+            else _merged(run, node, template[name], value, known)
+            if name in template
+            else value
+            for name, value in given.items()
+        }
+    if isinstance(template, list) and isinstance(given, list) and len(template) == len(given):
+        return [_merged(run, node, one, value, known) for one, value in zip(template, given, strict=True)]
+    return filled(run, node, template, node.input, known) if mentioned(template, SECRETS) else given
+
+
+def _authentication(run: Run, node: Node, template: JsonValue, known: Mapping[str, JsonValue]) -> JsonValue:
+    """A policy with its name and its secrets replaced by what they stand for."""
+    uses = run.plan.document.get("use")
+    policies = uses.get("authentications") if isinstance(uses, dict) else None
+    if isinstance(template, dict) and isinstance(template.get("use"), str) and isinstance(policies, dict):
+        template = policies[str(template["use"])]
+    if not isinstance(template, dict):
+        return template
+    return {name: _scheme(run, node, value, known) for name, value in template.items() if name in SCHEMES}
+
+
+def _scheme(run: Run, node: Node, template: JsonValue, known: Mapping[str, JsonValue]) -> JsonValue:
+    if isinstance(template, dict) and isinstance(template.get("use"), str):
+        secrets = known[SECRETS]
+        name = str(template["use"])
+        if not isinstance(secrets, dict) or name not in secrets:
+            raise Raised(standard("authorization", f"there is no secret called {name!r}", node.reference))
+        return secrets[name]
+    return filled(run, node, template, node.input, known)
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Those of a subscription: which messages count, and whether to wait for more."""
+
+    run: Run
+    task: int
+    filter: str | None = None
+    while_: str | None = None
+    until: str | None = None
+
+    def keep(self, message: JsonValue) -> bool:
+        """Whether a message counts. Raises Raised."""
+        return self.filter is None or holds(self.run, self.run.state.nodes[self.task], self.filter, message)
+
+    def go_on(self, messages: list[JsonValue]) -> bool:
+        """Whether to wait for more; the messages so far are the value, and `$context.consumedMessages` unless that is the run's own.
+
+        Raises Raised.
+        """
+        node, context = self.run.state.nodes[self.task], self.run.state.context
+        known = {"context": {"consumedMessages": messages, **(context if isinstance(context, dict) else {})}}
+        if self.while_ is not None:
+            return holds(self.run, node, self.while_, messages, known)
+        return self.until is None or not messages or not holds(self.run, node, self.until, messages, known)
+
+
+def conditions_of(run: Run, task: int) -> Conditions:
+    """The conditions of a task's subscription; none if it has none."""
+    found = run.plan.tasks[run.state.nodes[task].reference].task
+    if not isinstance(found, CallAsyncApi) or found.with_.subscription is None:
+        return Conditions(run, task)
+    subscription = found.with_.subscription
+    return Conditions(run, task, subscription.filter, subscription.consume.while_, subscription.consume.until)
+
+
+def _names(words: JsonValue, secret: str) -> bool:
+    """Whether an expression of a task speaks of a secret."""
+    if isinstance(words, dict):
+        return any(_names(each, secret) for each in words.values())
+    if isinstance(words, list):
+        return any(_names(each, secret) for each in words)
+    return isinstance(words, str) and mentioned(words, SECRETS, loose=True) and secret in words

@@ -1,0 +1,159 @@
+"""What is known of a run: its open tasks, its context, and what would have to be undone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import JsonValue
+
+from events.run_parts import Awaited, ParentTask, RunError
+from write_side.interpreter.changed import replace
+
+Status = Literal[
+    "unknown",
+    "running",
+    "suspended",
+    "failing",
+    "cancelling",
+    "compensating",
+    "parked",
+    "completed",
+    "faulted",
+    "cancelled",
+    "compensated",
+]
+ENDED = frozenset({"completed", "faulted", "cancelled", "compensated"})
+
+Phase = Literal["ready", "blocked", "awaiting", "answered", "delayed", "faulted"]
+"""`ready`: it can go on; `blocked`: tasks below it are open; `awaiting`: something has to happen outside; `delayed`: until `retry_at`."""
+
+ROOT = 0
+"""The number of the run itself among its tasks."""
+EXTENSIONS = "/use/extensions/"
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Node:
+    """An open task.
+
+    `section` is the list of tasks that it is doing, `cursor` the place in it of the last one that ended, `then` where that one leads, and
+    `data` what came of it: the input of the next. `place` is its own place in its list. `index` is the round of a loop.
+    """
+
+    task: int
+    parent: int
+    reference: str
+    name: str
+    kind: str
+    raw: JsonValue = None
+    input: JsonValue = None
+    started_at: datetime = _NEVER
+    phase: Phase = "ready"
+    place: int = 0
+    section: str = ""
+    cursor: int = -1
+    then: str | None = None
+    data: JsonValue = None
+    prepared: bool = False
+    answered: bool = False
+    answer: JsonValue = None
+    answered_then: str | None = None
+    items: tuple[JsonValue, ...] | None = None
+    index: int = -1
+    children: int = 0
+    begun: int = 0
+    again: tuple[int, ...] = ()
+    outputs: Mapping[int, JsonValue] = field(default_factory=dict)
+    consumed: tuple[JsonValue, ...] = ()
+    matched: frozenset[int] = frozenset()
+    correlations: Mapping[str, JsonValue] = field(default_factory=dict)
+    closed: bool = False
+    attempt: int = 0
+    error: RunError | None = None
+    retry_at: datetime | None = None
+    awaits: Awaited | None = None
+
+
+@dataclass(frozen=True)
+class Done:
+    """A completed task that can be undone: by the list that its definition has for it, or with the run that it was."""
+
+    task: int
+    reference: str
+    name: str
+    input: JsonValue
+    output: JsonValue
+    run_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Undoing:
+    """The task that is being undone, by which task, and how often that was tried."""
+
+    of: Done
+    task: int
+    attempt: int = 1
+    error: RunError | None = None
+    retry_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Open tasks by number; those that can go on are in `ready`, in the order in which they take their turns."""
+
+    status: Status = "unknown"
+    workflow_id: str = ""
+    workflow_version: str = ""
+    digest: str = ""
+    started_at: datetime = _NEVER
+    parent: ParentTask | None = None
+    input: JsonValue = None
+    context: JsonValue = None
+    nodes: Mapping[int, Node] = field(default_factory=dict)
+    ready: tuple[int, ...] = ()
+    begun: int = 0
+    inbox: tuple[dict[str, JsonValue], ...] = ()
+    suspended: bool = False
+    compensate: bool = False
+    reason: str | None = None
+    error: RunError | None = None
+    done: tuple[Done, ...] = ()
+    undoing: Undoing | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return self.status in ENDED
+
+    def with_node(self, node: Node) -> "RunState":
+        """With this task as it is now; it takes its turn if it can go on."""
+        ready = self.ready
+        if node.phase in ("ready", "answered", "faulted"):
+            if node.task not in ready:
+                ready = (*ready, node.task)
+        elif node.task in ready:
+            ready = tuple(number for number in ready if number != node.task)
+        return replace(self, nodes={**self.nodes, node.task: node}, ready=ready)
+
+    def without(self, *numbers: int) -> "RunState":
+        """Without these tasks."""
+        nodes = {number: node for number, node in self.nodes.items() if number not in numbers}
+        return replace(self, nodes=nodes, ready=tuple(number for number in self.ready if number not in numbers))
+
+    def below(self, task: int) -> list[int]:
+        """The open tasks below one, the latest first."""
+        found: list[int] = []
+        inside = {task}
+        for number, node in self.nodes.items():
+            if node.parent in inside and number != task:
+                inside.add(number)
+                found.append(number)
+        return found[::-1]
+
+
+def is_branch(parent: Node, reference: str) -> bool:
+    """Whether a task below this one is a branch of it."""
+    return parent.kind == "fork" and parent.prepared and not reference.startswith(EXTENSIONS)

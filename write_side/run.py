@@ -1,0 +1,249 @@
+"""Decides what becomes of runs: they start, go on as far as they can, and are told to pause, end, go on or undo what they did."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import get_args
+
+from events.run import (
+    RunCancelRequested,
+    RunEvent,
+    RunEventReceived,
+    RunForked,
+    RunResumed,
+    RunRetried,
+    RunStarted,
+    RunSuspended,
+    RunTaskCancelled,
+    RunTaskFaulted,
+    RunTaskStarted,
+)
+from events.run_compensation import RunCompensationSkipped, RunCompensationStarted
+from events.run_parts import Origin, TimerAwaited
+from infra.patterns.decider import HISTORY, Decider, Others, StateForm
+from write_side.interpreter.bounds import within
+from write_side.interpreter.ending import answered
+from write_side.interpreter.errors import Raised, standard
+from write_side.interpreter.evolve import SNAPSHOT, evolve
+from write_side.interpreter.forking import forked, state_after
+from write_side.interpreter.listening import consumption, listeners
+from write_side.interpreter.plan import known_plan, plan_of
+from write_side.interpreter.scope import Run, deadline
+from write_side.interpreter.state import ENDED, ROOT, Node, RunState
+from write_side.interpreter.steps import advance
+from write_side.run_commands import (
+    AdvanceRun,
+    AnswerRunTask,
+    CancelRun,
+    CompensateRun,
+    DeliverRunEvent,
+    FailRunTask,
+    FireRunTimer,
+    ForkRun,
+    InboxFull,
+    ResumeRun,
+    RetryRun,
+    RetryRunCompensation,
+    RunAlreadyEnded,
+    RunAlreadyExists,
+    RunAlreadySuspended,
+    RunCommand,
+    RunNotFaulted,
+    RunNotParked,
+    RunNotSuspended,
+    RunTaskNotCompleted,
+    RunUnknown,
+    SendRunEvent,
+    SkipRunCompensation,
+    StartChildRun,
+    StartRun,
+    StartScheduledRun,
+    SuspendRun,
+    TerminateRun,
+    TimeOutRunTask,
+)
+from write_side.workflow import WorkflowState, version_to_run
+
+EVENTS_MAX = 200
+"""How many events of a run are written at once; it goes on with the next append."""
+INBOX_MAX = 1_000
+UNKNOWN = RunState()
+TIMED = ("running", "failing", "cancelling", "compensating")
+"""Where tasks can still take too long."""
+FORM = StateForm(1, SNAPSHOT)
+STARTING = (StartRun, StartChildRun, StartScheduledRun)
+INTERPRETED = (AdvanceRun, AnswerRunTask, FailRunTask, FireRunTimer, TimeOutRunTask, DeliverRunEvent)
+Interpreted = AdvanceRun | AnswerRunTask | FailRunTask | FireRunTimer | TimeOutRunTask | DeliverRunEvent
+
+
+def decide(command: RunCommand, state: RunState, others: Others) -> Sequence[RunEvent]:
+    if isinstance(command, STARTING):
+        return _start(command, state, others)
+    if isinstance(command, ForkRun):
+        return _fork(command, state, others[HISTORY])
+    if state.status == "unknown":
+        raise RunUnknown(f"there is no run {command.run_id}", run_id=command.run_id)
+    if isinstance(command, INTERPRETED):
+        return _interpret(command, state, others)
+    match command:
+        case RetryRun():
+            if state.status != "faulted":
+                raise RunNotFaulted(f"the run has not failed: {state.status}", run_status=state.status)
+            return [RunRetried()]
+        case CompensateRun():
+            return _compensate(state)
+        case RetryRunCompensation() | SkipRunCompensation():
+            if state.status != "parked" or state.undoing is None:
+                raise RunNotParked(f"the run does not wait for an operator: {state.status}", run_status=state.status)
+            skipped = isinstance(command, SkipRunCompensation)
+            return [RunCompensationSkipped(of=state.undoing.of.task)] if skipped else [RunRetried()]
+        case _:
+            return _operate(command, state)
+
+
+def _start(command: StartRun | StartChildRun | StartScheduledRun, state: RunState, others: Others) -> list[RunEvent]:
+    if state.status != "unknown":
+        raise RunAlreadyExists(f"there is a run {command.run_id} already", run_id=command.run_id)
+    workflow: WorkflowState = others[f"workflow-{command.workflow_id}"]
+    if isinstance(command, StartScheduledRun) and not workflow.is_active(command.workflow_version, command.activation):
+        return []
+    number, version = version_to_run(command.workflow_id, workflow, command.workflow_version)
+    plan = plan_of(version.digest, version.definition)
+    run = Run(command.run_id, state, plan, command.at)
+    root = Node(ROOT, -1, "", "", "run", raw=command.input, input=command.input, started_at=command.at)
+    times_out_at = None
+    with suppress(
+        Raised
+    ):  # It fails once it runs, in the same way: a timeout that cannot be told ends the run at once.
+        times_out_at = deadline(run, root, plan.definition.timeout, command.input)
+    return [
+        RunStarted(
+            workflow_id=command.workflow_id,
+            workflow_version=number,
+            digest=version.digest,
+            input=command.input,
+            labels=command.labels,
+            started_at=command.at,
+            times_out_at=times_out_at,
+            parent=command.parent if isinstance(command, StartChildRun) else None,
+        )
+    ]
+
+
+def _fork(command: ForkRun, state: RunState, history: Sequence[RunEvent]) -> list[RunEvent]:
+    if state.status != "unknown":
+        raise RunAlreadyExists(f"there is a run {command.new_run_id} already", run_id=command.new_run_id)
+    if not history:
+        raise RunUnknown(f"there is no run {command.run_id}", run_id=command.run_id)
+    before = state_after(history, command.task)
+    if before is None:
+        raise RunTaskNotCompleted(f"task {command.task} of run {command.run_id} did not complete while it was running")
+    parents = {event.task: event.parent for event in history if isinstance(event, RunTaskStarted)}
+    begun = forked(before, command.input, command.task, parents.get(command.task))
+    begun = replace(begun, started_at=command.at)
+    return [
+        RunForked(
+            workflow_id=begun.workflow_id,
+            workflow_version=begun.workflow_version,
+            digest=begun.digest,
+            forked_from=Origin(run_id=command.run_id, task=command.task),
+            labels=command.labels,
+            started_at=command.at,
+            state=SNAPSHOT.dump_python(begun, mode="json"),
+        )
+    ]
+
+
+def _operate(
+    command: SuspendRun | ResumeRun | CancelRun | TerminateRun | SendRunEvent, state: RunState
+) -> list[RunEvent]:
+    if state.status in ENDED and not (state.status == "faulted" and isinstance(command, CancelRun | TerminateRun)):
+        raise RunAlreadyEnded(f"the run has ended: {state.status}", run_status=state.status)
+    match command:
+        case SuspendRun(reason=reason):
+            if state.suspended:
+                raise RunAlreadySuspended
+            return [RunSuspended(reason=reason)]
+        case ResumeRun():
+            if not state.suspended:
+                raise RunNotSuspended
+            return [RunResumed()]
+        case CancelRun(compensate=compensate, reason=reason):
+            if state.status in ("failing", "cancelling", "compensating", "parked"):
+                raise RunAlreadyEnded(f"the run is ending: {state.status}", run_status=state.status)
+            return [RunCancelRequested(compensate=compensate, reason=reason)]
+        case TerminateRun(reason=reason):
+            return [RunCancelRequested(compensate=False, reason=reason)]
+        case SendRunEvent(event=event):
+            if len(state.inbox) >= INBOX_MAX:
+                raise InboxFull
+            return [RunEventReceived(event=event)]
+
+
+def _compensate(state: RunState) -> list[RunEvent]:
+    """A completed run is undone as a whole; one that has not completed has done that itself, or has nothing to undo."""
+    return [RunCompensationStarted(error=None)] if state.status == "completed" else []
+
+
+def _interpret(command: Interpreted, state: RunState, others: Others) -> Sequence[RunEvent]:
+    """What follows from something that has happened, as far as the run can go on. What comes too late changes nothing."""
+    plan = known_plan(state.digest)
+    if plan is None:
+        workflow: WorkflowState = others[f"workflow-{state.workflow_id}"]
+        plan = plan_of(state.digest, workflow.versions[state.workflow_version].definition)
+    at = max(command.at, command.due_at) if isinstance(command, FireRunTimer | TimeOutRunTask) else command.at
+    run = Run(command.run_id, state, plan, at)
+    return advance(run, EVENTS_MAX, _happened(command, run))
+
+
+def _happened(command: Interpreted, run: Run) -> Sequence[RunEvent]:
+    state = run.state
+    if isinstance(command, DeliverRunEvent):
+        return _delivered(command, run)
+    if isinstance(command, AdvanceRun):
+        return ()
+    node = state.nodes.get(command.task)
+    if node is None or state.status in ("completed", "cancelled", "compensated"):
+        return ()
+    match command:
+        case AnswerRunTask(answer=answer) if node.phase == "awaiting":
+            return within([answered(run, node, answer)], node.task, node.reference)
+        case FailRunTask(error=error) if node.phase == "awaiting":
+            return [RunTaskFaulted(task=node.task, error=error.model_copy(update={"instance": node.reference or "/"}))]
+        case FireRunTimer() if node.phase == "awaiting" and isinstance(node.awaits, TimerAwaited):
+            return [answered(run, node, node.input)]
+        case TimeOutRunTask() if state.status in TIMED and node.phase not in ("answered", "faulted"):
+            below = [RunTaskCancelled(task=number) for number in state.below(node.task)]
+            error = standard("timeout", "it took longer than its timeout", node.reference)
+            return [*below, RunTaskFaulted(task=node.task, error=error)]
+        case _:
+            return ()
+
+
+def _delivered(command: DeliverRunEvent, run: Run) -> list[RunEvent]:
+    if run.state.status not in ("running", "compensating"):
+        return []
+    taken: list[RunEvent] = []
+    for node in listeners(run):
+        try:
+            consumed = consumption(run, node, command.event)
+        except Raised as raised:
+            taken.append(RunTaskFaulted(task=node.task, error=raised.error))
+        else:
+            taken += within([consumed], node.task, node.reference) if consumed is not None else []
+    return taken
+
+
+def consults(command: RunCommand, state: RunState) -> Sequence[str]:
+    if isinstance(command, STARTING):
+        return (f"workflow-{command.workflow_id}",)
+    if isinstance(command, INTERPRETED) and state.status != "unknown" and known_plan(state.digest) is None:
+        return (f"workflow-{state.workflow_id}",)
+    return ()
+
+
+def recalls(command: RunCommand) -> str | None:
+    return f"run-{command.run_id}" if isinstance(command, ForkRun) else None
+
+
+RUN = Decider("run", get_args(RunCommand), UNKNOWN, decide, evolve, consults=consults, recalls=recalls, snapshots=FORM)
