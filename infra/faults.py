@@ -21,6 +21,9 @@ CRASH_POINTS = (
     "saga.after_checkpoint",
     "timer.before_command",
     "timer.after_command",
+    "activity.before",
+    "activity.after",
+    "activity.after_command",
 )
 
 _armed, _, _count = os.environ.get("FOLDWORK_CRASH_POINT", "").partition(":")

@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     # the edge
     body_bytes_max: int = 4_194_304
     commands_per_request_max: int = 10_000
+    nats_requests_in_flight_max: int = 512
     page_size_default: int = 50
     page_size_max: int = 1_000
     wait_for_position_s_max: float = 5.0
@@ -42,6 +43,7 @@ class Settings(BaseSettings):
     append_queue_max: int = 20_000
     conflict_retries_max: int = 8
     cached_streams_max: int = 20_000
+    events_per_snapshot: int = Field(default=500, ge=1)
     load_streams_max: int = 500
     event_bytes_max: int = 983_040
     store_retry_s_max: float = 10.0
@@ -73,7 +75,24 @@ class Settings(BaseSettings):
     saga_commands_in_flight_max: int = 500
     timer_poll_s: float = 0.2
     timer_batch_max: int = 500
+    timer_ahead_s: float = 5.0
     dead_letter_attempts_max: int = 3
+
+    # what runs call
+    activities_in_flight_max: int = 1_000
+    call_origins: dict[str, str] = {}
+    call_hosts_allowed: tuple[str, ...] = ()
+    call_networks_allowed: tuple[str, ...] = ()
+    call_s_max: float = 60.0
+    call_document_s_max: float = 300.0
+    processes_allowed: bool = False
+    process_s_max: float = 60.0
+    secrets_dir: Path | None = None
+
+    # work that is offered to workers
+    work_age_s_max: int = 2_592_000
+    work_bytes_max: int = 4_294_967_296
+    work_watch_s: float = 1.0
 
     # liveness of whatever sends heartbeats
     heartbeat_timeout_s: float = 30.0

@@ -62,6 +62,14 @@ class Appended(NamedTuple):
         return tuple(uuid_text(raw) for raw in self.ids)
 
 
+class Snapshot(NamedTuple):
+    """The state of a stream after a version, as JSON text; `form` tells in which shape it is."""
+
+    form: int
+    version: int
+    state: bytes
+
+
 @dataclass(slots=True)
 class Record:
     """A stored event as it lies in the log: not yet decoded. `data` is JSON text, or the object if it came parsed."""
@@ -143,6 +151,14 @@ class EventStore(Protocol):
 
     async def answer(self, tenant_id: str, command_id: str, fingerprint: bytes) -> Appended | None:
         """What a command id was answered, None if it is new. Raises CommandIdReused for another fingerprint."""
+        ...
+
+    async def snapshot(self, tenant_id: str, stream_id: str) -> Snapshot | None:
+        """The newest state of a stream that was kept."""
+        ...
+
+    async def keep_snapshot(self, tenant_id: str, stream_id: str, snapshot: Snapshot) -> None:
+        """Keep a state, unless a newer one is kept already."""
         ...
 
     async def close(self) -> None: ...

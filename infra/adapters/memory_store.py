@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC
 
 from infra.adapters.append_plan import first_conflict, with_each_stream_once
-from infra.adapters.event_store import Append, Appended, Record, Records, event_ids, own_version
+from infra.adapters.event_store import Append, Appended, Record, Records, Snapshot, event_ids, own_version
 from infra.errors import CommandIdReused
 from infra.ids import uuid_text
 
@@ -18,6 +18,7 @@ class MemoryEventStore:
         self._log: list[Record] = []
         self._versions: dict[tuple[str, str], int] = {}
         self._answers: dict[tuple[str, str], tuple[bytes, Appended]] = {}
+        self._snapshots: dict[tuple[str, str], Snapshot] = {}
 
     async def append(self, append: Append) -> Appended:
         return await self.submit(append)
@@ -97,6 +98,14 @@ class MemoryEventStore:
         if known[0] != fingerprint:
             raise CommandIdReused
         return known[1]
+
+    async def snapshot(self, tenant_id: str, stream_id: str) -> Snapshot | None:
+        return self._snapshots.get((tenant_id, stream_id))
+
+    async def keep_snapshot(self, tenant_id: str, stream_id: str, snapshot: Snapshot) -> None:
+        kept = self._snapshots.get((tenant_id, stream_id))
+        if kept is None or kept.form < snapshot.form or kept.version < snapshot.version:
+            self._snapshots[tenant_id, stream_id] = snapshot
 
     async def close(self) -> None:
         return None

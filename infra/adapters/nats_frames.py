@@ -20,15 +20,16 @@ def token(text: str) -> str:
 
 
 class Subjects:
-    """The subjects of a shard's events.
+    """The subjects of a shard's events, and of other streams that each shard has one of.
 
     A stored message's subject is always `evt.<tenant>.<type>`. But the streams of an account must not listen to the
     same subjects, so only shard 0 is published there. Another shard is published on `evt-<shard>.<tenant>.<type>`, and
     the subject transform of its stream stores that as `evt.<tenant>.<type>`.
     """
 
-    def __init__(self, shard: int) -> None:
-        self._prefix = "evt" if shard == 0 else f"evt-{shard}"
+    def __init__(self, shard: int, root: str = "evt") -> None:
+        self._root = root
+        self._prefix = root if shard == 0 else f"{root}-{shard}"
         self._known: dict[tuple[str, str], bytes] = {}
 
     @property
@@ -39,7 +40,7 @@ class Subjects:
     @property
     def transform(self) -> dict[str, str] | None:
         """The subject transform of the stream, if it needs one."""
-        return None if self._prefix == "evt" else {"src": self.captured, "dest": "evt.>"}
+        return None if self._prefix == self._root else {"src": self.captured, "dest": f"{self._root}.>"}
 
     def of(self, tenant_id: str, type_: str) -> bytes:
         """Where an event is published."""

@@ -192,7 +192,11 @@ class NatsEventStream:
 
     async def send(self, records: Sequence[Record], expected_last: int) -> Flight:
         client = await self.client()
-        bodies = self._bodies(records, client.max_payload)
+        return await self.send_bodies(self._bodies(records, client.max_payload), expected_last)
+
+    async def send_bodies(self, bodies: Sequence[frames.Body], expected_last: int) -> Flight:
+        """Send messages of any stream of the account as one batch, fenced like `send`."""
+        client = await self.client()
         reply, answer = client.expect()
         if len(bodies) <= CHAIN_EVENTS_MAX:
             client.send(frames.chain(bodies, expected_last, reply))
@@ -204,7 +208,11 @@ class NatsEventStream:
             client.send(commit)
         flight = Flight(expected_last + len(bodies), asyncio.get_running_loop().create_future())
         answer.add_done_callback(partial(_land, flight))
-        await client.drain()
+        try:
+            await client.drain()
+        except StreamUnavailable:
+            flight.landed.cancel()  # nobody will ask how it ended
+            raise
         return flight
 
     def _bodies(self, records: Sequence[Record], payload_bytes_max: int) -> list[frames.Body]:

@@ -14,12 +14,25 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from infra.adapters import postgres_arrays as arrays
 from infra.adapters.append_connection import find_answer
 from infra.adapters.appender import Appender
-from infra.adapters.event_store import Append, Appended, Record, Records
+from infra.adapters.event_store import Append, Appended, Record, Records, Snapshot
 from infra.adapters.shared_load import SharedLoad
 from infra.errors import Fault, StoreUnavailable
 from infra.settings import Settings
 
 T = TypeVar("T")
+
+_SNAPSHOTS = """
+SELECT s.tenant_id, s.stream_id, s.form, s.version, s.state
+FROM unnest(%s, %s) AS w (tenant_id, stream_id)
+JOIN stream_snapshot s ON s.tenant_id = w.tenant_id AND s.stream_id = w.stream_id
+"""
+_KEEP_SNAPSHOT = """
+INSERT INTO stream_snapshot (tenant_id, stream_id, form, version, state) VALUES (%s, %s, %s, %s, %s::json)
+ON CONFLICT (tenant_id, stream_id)
+DO UPDATE SET form = EXCLUDED.form, version = EXCLUDED.version, state = EXCLUDED.state
+WHERE (stream_snapshot.form, stream_snapshot.version) <> (EXCLUDED.form, EXCLUDED.version)
+  AND (stream_snapshot.form < EXCLUDED.form OR stream_snapshot.version < EXCLUDED.version)
+"""
 Connection = psycopg.AsyncConnection[TupleRow]
 StreamTail = tuple[str, str, int]
 """A tenant, a stream and the version after which its events are wanted."""
@@ -98,6 +111,7 @@ class PostgresEventStore:
         self._pool = pool
         self._appender = Appender(database_url, settings.shard, settings)
         self._streams = SharedLoad(self._load_many, settings.load_streams_max)
+        self._snapshots = SharedLoad(self._snapshots_of, settings.load_streams_max)
 
     @classmethod
     async def open(cls, database_url: str, settings: Settings) -> "PostgresEventStore":
@@ -189,6 +203,21 @@ class PostgresEventStore:
 
     async def answer(self, tenant_id: str, command_id: str, fingerprint: bytes) -> Appended | None:
         return await self._with_connection(lambda c: find_answer(c, tenant_id, command_id, fingerprint))
+
+    async def snapshot(self, tenant_id: str, stream_id: str) -> Snapshot | None:
+        return await self._snapshots.get((tenant_id, stream_id))
+
+    async def _snapshots_of(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Snapshot]:
+        tenant_ids, stream_ids = zip(*keys, strict=True)
+        rows = await self._rows(_SNAPSHOTS, (arrays.texts(tenant_ids), arrays.texts(stream_ids)))
+        return {(tenant_id, stream_id): Snapshot(*kept) for tenant_id, stream_id, *kept in rows}
+
+    async def keep_snapshot(self, tenant_id: str, stream_id: str, snapshot: Snapshot) -> None:
+        async def keep(connection: Connection) -> None:
+            parameters = (tenant_id, stream_id, snapshot.form, snapshot.version, snapshot.state.decode())
+            await connection.execute(_KEEP_SNAPSHOT, parameters)
+
+        await self._with_connection(keep)
 
     async def _with_connection(self, ask: Callable[[Connection], Awaitable[T]]) -> T:
         """Ask with a pooled connection, again with another while the server restarts, within a bounded time. For reads only."""

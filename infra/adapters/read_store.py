@@ -96,21 +96,29 @@ class ReadStore:
         after: Key | None,
         limit: int,
         contains: Mapping[str, str] | None = None,
+        members: Mapping[str, tuple[str, str]] | None = None,
+        descending: bool = False,
     ) -> list[R]:
-        """Up to `limit` rows after a key in `order`; `contains` asks for a value inside a list column."""
+        """Up to `limit` rows after a key in `order`, or before it if `descending`.
+
+        `contains` asks for a value inside a list column, `members` for a member of an object column with this text.
+        """
         table = self._table(projection)
         wheres, parameters = ["t.tenant_id = %s"], [tenant_id, *equals.values()]
         wheres.extend(f't."{column}" = %s' for column in equals)
         for column, value in (contains or {}).items():
             wheres.append(f't."{column}" ? %s')
             parameters.append(value)
+        for column, (member, text) in (members or {}).items():
+            wheres.append(f't."{column}" ->> %s = %s')
+            parameters.extend((member, text))
         columns = ", ".join(f't."{column}"' for column in order)
+        sequence = ", ".join(f't."{column}"{" DESC" if descending else ""}' for column in order)
         if after is not None:
-            wheres.append(f"({columns}) > ({', '.join('%s' for _ in order)})")
+            wheres.append(f"({columns}) {'<' if descending else '>'} ({', '.join('%s' for _ in order)})")
             parameters.extend(after)
-        query = (
-            f'SELECT {table.select_list} FROM "{table.name}" t WHERE {" AND ".join(wheres)} ORDER BY {columns} LIMIT %s'
-        )
+        select = f'SELECT {table.select_list} FROM "{table.name}" t'
+        query = f"{select} WHERE {' AND '.join(wheres)} ORDER BY {sequence} LIMIT %s"
         return [table.row(values) for values in await self._fetch(query, (*parameters, limit))]
 
     async def count_by(

@@ -125,7 +125,7 @@ def document(title: str, description: str, routes: Iterable[Documented], schemas
         "openapi": "3.1.0",
         "info": {"title": title, "version": "1", "description": description},
         "paths": paths,
-        "components": {"schemas": {"Problem": _PROBLEM, **schemas}},
+        "components": {"schemas": {"Problem": PROBLEM_SCHEMA, **schemas}},
     }
     return orjson.dumps(whole)
 
@@ -179,7 +179,7 @@ _JSON_VALUE: Schema = {
         {"type": "object", "propertyNames": _WITHOUT_NUL, "additionalProperties": reference("JsonValue")},
     ],
 }
-_PROBLEM: Schema = {
+PROBLEM_SCHEMA: Schema = {
     "type": "object",
     "description": "A problem document of RFC 9457. What it is about may come beside these members.",
     "required": ["type", "title", "status", "detail"],

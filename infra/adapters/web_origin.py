@@ -9,6 +9,9 @@ from infra.adapters.web_request import Request
 from infra.ids import new_id
 
 USER_AGENT_CHARACTERS_MAX = 256
+GROUPS_MAX = 100
+
+_GROUP = "[A-Za-z0-9][A-Za-z0-9 _.:/+-]{0,99}"
 
 IDEMPOTENCY_KEY = Parameter(
     "Idempotency-Key",
@@ -25,6 +28,12 @@ ACTOR = Parameter(
     {"type": "string", "pattern": r"^[!-~]{1,200}$", "default": "anonymous"},
     "Who asks: a user, service or agent.",
 )
+GROUPS = Parameter(
+    "Foldwork-Groups",
+    "header",
+    {"type": "string", "pattern": rf"^{_GROUP}(, ?{_GROUP}){{0,{GROUPS_MAX - 1}}}$"},
+    f"The groups that the actor is a member of, up to {GROUPS_MAX}, with commas between them.",
+)
 CORRELATION_ID = Parameter(
     "Foldwork-Correlation-Id",
     "header",
@@ -35,17 +44,22 @@ TRACEPARENT = Parameter(
     "traceparent", "header", {"type": "string"}, "W3C trace context; ignored if it is not of that form."
 )
 
-BATCH_PARAMETERS = (TENANT, ACTOR, CORRELATION_ID, TRACEPARENT)
-COMMAND_PARAMETERS = (IDEMPOTENCY_KEY, EXPECTED_VERSION, *BATCH_PARAMETERS)
+_SENDER = (TENANT, ACTOR, CORRELATION_ID, TRACEPARENT)
+BATCH_PARAMETERS = (*_SENDER, GROUPS)
+COMMAND_PARAMETERS = (IDEMPOTENCY_KEY, EXPECTED_VERSION, *_SENDER)
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[ -~]{0,200})?")
 _UNPRINTABLE = re.compile(r"[^ -~\xa0-\xff]")
 
 
-class Sender:
-    """What the headers of one HTTP request say about its sender; gives the origin of each command in it."""
+Within = tuple[str | None, str | None]
+"""The request that one of many commands belongs to: its correlation id and its trace context."""
 
-    __slots__ = ("_actor", "_correlation_id", "_ip", "_traceparent", "_user_agent", "tenant_id")
+
+class Sender:
+    """What the headers of one request say about its sender; gives the origin of each command in it."""
+
+    __slots__ = ("_correlation_id", "_ip", "_source", "_traceparent", "_user_agent", "actor", "tenant_id")
 
     def __init__(self, request: Request) -> None:
         """Raises InvalidFields."""
@@ -54,24 +68,26 @@ class Sender:
         correlation_id, traceparent = headers.get(b"foldwork-correlation-id"), headers.get(b"traceparent")
         user_agent = headers.get(b"user-agent")
         self.tenant_id = "default" if tenant is None else _text(TENANT, tenant)
-        self._actor = "anonymous" if actor is None else _text(ACTOR, actor)
+        self.actor = "anonymous" if actor is None else _text(ACTOR, actor)
         self._correlation_id = None if correlation_id is None else _text(CORRELATION_ID, correlation_id)
         self._traceparent = None if traceparent is None else _trace(traceparent)
         self._user_agent = None if user_agent is None else _printable(user_agent)
+        self._source: str = request.scope.get("source", "http")
         client = request.scope.get("client")
         self._ip: str | None = None if client is None else client[0]
 
-    def origin(self, command_id: str | None) -> Origin:
-        """The origin of a command with this id, or with a new one."""
+    def origin(self, command_id: str | None, request: Within | None = None) -> Origin:
+        """The origin of a command with this id, or with a new one; `request` goes before what the headers say of it."""
         command_id = command_id or new_id()
+        correlation_id, traceparent = request or (None, None)
         return Origin(
             self.tenant_id,
-            self._actor,
+            self.actor,
             command_id,
-            self._correlation_id or command_id,
+            correlation_id or self._correlation_id or command_id,
             command_id,
-            self._traceparent,
-            "http",
+            traceparent or self._traceparent,
+            self._source,
             self._user_agent,
             self._ip,
         )
@@ -81,6 +97,12 @@ def tenant_of(request: Request) -> str:
     """The tenant that a query is for. Raises InvalidFields."""
     tenant = request.headers.get(b"foldwork-tenant")
     return "default" if tenant is None else _text(TENANT, tenant)
+
+
+def groups_of(request: Request) -> tuple[str, ...]:
+    """The groups that the sender is a member of, in their order. Raises InvalidFields."""
+    groups = request.headers.get(b"foldwork-groups")
+    return () if groups is None else tuple(sorted({group.strip() for group in _text(GROUPS, groups).split(",")}))
 
 
 def command_id_of(request: Request) -> str | None:
@@ -95,11 +117,18 @@ def expected_version_of(request: Request) -> int | None:
     return None if version is None else int(_text(EXPECTED_VERSION, version))
 
 
-def read_command_id(value: object) -> str:
-    """A command id from a body. Raises InvalidFields."""
+def read_id(name: str, value: object) -> str | None:
+    """A command or correlation id from a body, None if there is none. Raises InvalidFields."""
+    if value is None:
+        return None
     if not isinstance(value, str) or not re.fullmatch(PRINTABLE_PATTERN, value) or value.endswith("\n"):
-        raise InvalidFields([{"pointer": "/command_id", "detail": "must be 1 to 255 printable ASCII characters"}])
+        raise InvalidFields([{"pointer": f"/{name}", "detail": "must be 1 to 255 printable ASCII characters"}])
     return value
+
+
+def read_trace(value: object) -> str | None:
+    """A trace context from a body; ignored if it is not of that form."""
+    return _trace(value.encode(errors="replace")) if isinstance(value, str) else None
 
 
 def _text(parameter: Parameter, value: bytes) -> str:

@@ -17,7 +17,7 @@ from infra.engines.command_request import Change, Outcome, Request, Submitted, c
 from infra.engines.stream_cache import CachedStream, EventCodec, StreamCache
 from infra.errors import Invalid, Rejection, VersionConflict
 from infra.ids import new_uuid7, utc_now
-from infra.patterns.decider import Command, DeciderCatalog
+from infra.patterns.decider import HISTORY, Command, DeciderCatalog
 from infra.settings import Settings
 
 
@@ -46,7 +46,8 @@ class CommandBus:
         self._codec = codec
         self._settings = settings
         self._clock = clock
-        self._streams = StreamCache(store, deciders, codec, settings.cached_streams_max)
+        self._streams = StreamCache(store, deciders, codec, settings.cached_streams_max, settings.events_per_snapshot)
+        self.on_written: Callable[[Request, Appended], None] = lambda request, answer: None
 
     async def execute(
         self, command: Command, origin: Origin, *, expected_version: int | None = None, remember: bool = False
@@ -74,7 +75,7 @@ class CommandBus:
             Request(command, origin, self._deciders.of(type(command)), None, remember)
             for command, origin, remember in requests
         ]
-        await self._prefetch(begun)
+        await self._load_for(begun)
         submitted: list[Submitted | Appended | Exception] = []
         for request in begun:
             try:
@@ -98,27 +99,35 @@ class CommandBus:
                 continue
             if not outcome.done():
                 await asyncio.wait([outcome])
-            again = None if came_true(outcome) else asyncio.create_task(self._ending(request, outcome))
-            endings.append(again or outcome.result())
+            if came_true(outcome):
+                self._written(request, outcome.result())
+                endings.append(outcome.result())
+            else:
+                endings.append(asyncio.create_task(self._ending(request, outcome)))
         return [await ending if isinstance(ending, asyncio.Task) else ending for ending in endings]
 
-    async def _prefetch(self, requests: Sequence[Request]) -> None:
+    async def prefetch(self, commands: Sequence[tuple[str, Command]]) -> None:
+        """Have at hand the streams of commands that will come soon, each with its tenant."""
+        await self._streams.load_all(
+            [(tenant_id, self._deciders.of(type(c)).stream_of(c)) for tenant_id, c in commands]
+        )
+
+    async def _load_for(self, requests: Sequence[Request]) -> None:
         """Load what the commands are about in one query instead of one after another."""
         wanted: dict[tuple[str, str], None] = {}
         for request in requests:
-            streams = [*request.decider.consults(request.command)]
-            if not request.command.creates:
-                streams.append(request.decider.stream_of(request.command))
-            tenant_id = request.origin.tenant_id
+            tenant_id, own = request.origin.tenant_id, request.decider.stream_of(request.command)
+            known = self._streams.find((tenant_id, own))
+            state = request.decider.initial if known is None else known.state
+            streams = [*request.decider.consults(request.command, state), *([] if request.command.creates else [own])]
             wanted.update(((tenant_id, stream), None) for stream in streams)
-        missing = [key for key in wanted if self._streams.find(key) is None]
-        if len(missing) > 1:
-            # What cannot be read fails its own command later.
-            await asyncio.gather(*(self._streams.load(key) for key in missing), return_exceptions=True)
+        await self._streams.load_all(wanted)
 
     async def _begin(self, request: Request) -> Outcome:
         """Decide and queue, once every stream that the command touches is at hand."""
-        tenant_id = request.origin.tenant_id
+        tenant_id, recalled = request.origin.tenant_id, request.decider.recalls(request.command)
+        if recalled is not None and request.recalled is None:
+            request.recalled = await self._streams.history((tenant_id, recalled))
         if request.fresh:
             await asyncio.gather(*(self._streams.refresh((tenant_id, stream_id)) for stream_id in request.fresh))
         while True:
@@ -164,6 +173,8 @@ class CommandBus:
                 else:
                     if answer.repeated:
                         self._forget(request)
+                    else:
+                        self._written(request, answer)
                     return answer
             else:
                 known = await self._known(request)
@@ -176,6 +187,17 @@ class CommandBus:
                         return await self._unchanged(request, outcome)
             request.fresh = request.fresh.union(request.streams())
             outcome = await self._begin(request)
+
+    def _written(self, request: Request, answer: Appended) -> None:
+        own = request.looked_at[0]
+        if own.after is not None:
+            key = (request.origin.tenant_id, own.stream_id)
+            self._streams.keep(key, own.decider, own.after.version - len(own.events), own.after)
+        self.on_written(request, answer)
+
+    async def state(self, tenant_id: str, stream_id: str) -> Any:
+        """What is known of a stream; it may have moved on."""
+        return (await self._streams.load((tenant_id, stream_id))).state
 
     def _forget(self, request: Request) -> None:
         self._streams.forget(request.origin.tenant_id, request.streams())
@@ -206,9 +228,13 @@ class CommandBus:
         The own stream comes first, then companions, then consulted streams.
         """
         command, decider = request.command, request.decider
-        consulted = [self._look(request, stream_id, missing) for stream_id in decider.consults(command)]
         own = self._look(request, decider.stream_of(command), missing, creates=command.creates)
+        consulted = [
+            self._look(request, stream_id, missing) for stream_id in decider.consults(command, own.stream.state)
+        ]
         request.looked_at = changes = [own, *consulted]
+        if request.recalled is None and (recalled := decider.recalls(command)) is not None:
+            missing.append(recalled)
         if missing:
             return changes
         expected = request.expected_version
@@ -217,6 +243,8 @@ class CommandBus:
             message = f"Stream {own.stream_id} is at version {actual}, not {expected}."
             raise VersionConflict(message, stream_id=own.stream_id, expected=expected, actual=actual)
         others = {c.stream_id: c.stream.state for c in consulted} if consulted else _NO_OTHERS
+        if request.recalled is not None:
+            others = {**others, HISTORY: request.recalled}
         own.events = decider.decide_all(command, own.stream.state, others)
         if not own.events:
             return changes
@@ -256,10 +284,11 @@ class CommandBus:
         for change in changes:
             if change.events:
                 stream = change.stream
-                for event in change.events:
-                    stream.state = change.decider.evolve(stream.state, event)
+                stream.state = change.decider.after(stream.state, change.events)
                 stream.version += len(change.events)
                 stream.tail = submitted
+                if change.decider.snapshots is not None:
+                    change.after = CachedStream(stream.version, stream.state)
         return submitted
 
     def _new_event(self, event: Event) -> NewEvent:

@@ -15,12 +15,13 @@ from infra.patterns.decider import Command, Decider
 
 @dataclass(slots=True)
 class Change:
-    """What a decision wants to write to one stream; no events: that stream was only looked at."""
+    """What a decision wants to write to one stream, and what is so `after` it; no events: that stream was only looked at."""
 
     stream_id: str
     decider: Decider
     stream: CachedStream
     events: Sequence[Event] = ()
+    after: CachedStream | None = None
 
 
 Submitted = asyncio.Future[Appended]
@@ -32,7 +33,7 @@ class Request:
     """A command on its way.
 
     `looked_at` are the streams of its last decision, `fresh` those that were read again before it, and `under_way` the appends that
-    a decision to write nothing was built on.
+    a decision to write nothing was built on. `recalled` are the events of the stream that the command recalls.
     """
 
     command: Command
@@ -43,6 +44,7 @@ class Request:
     looked_at: Sequence[Change] = ()
     fresh: frozenset[str] = frozenset()
     under_way: Sequence[Submitted] = ()
+    recalled: Sequence[Event] | None = None
 
     def streams(self) -> list[str]:
         return [change.stream_id for change in self.looked_at]

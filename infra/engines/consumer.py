@@ -38,12 +38,17 @@ _LOST = (psycopg.OperationalError, psycopg.InterfaceError, OSError)
 
 
 class Handler(Protocol):
-    """What a consumer does with events. `types` are the event types it is interested in."""
+    """What a consumer does with events. `types` are the event types it is interested in.
+
+    `follows`: its checkpoint comes after it, every `consumer_control_poll_s`, and so does what it writes: it gives that when it is asked
+    for effects of no events. It would do no harm to take the events before that again.
+    """
 
     name: str
     kind: str
     version: int
     types: frozenset[str]
+    follows: bool
 
     async def begin(self, connection: Connection, position: int) -> None:
         """Forget everything, and get ready to go on after `position`."""
@@ -55,6 +60,10 @@ class Handler(Protocol):
         Raises Poison for an event that cannot be handled. One that was parked comes alone, after later ones; none comes when one
         was discarded.
         """
+        ...
+
+    async def end(self) -> None:
+        """Another runner may act from now on: let go of whatever is under way."""
         ...
 
     async def rebuild(self, connection: Connection, position: int) -> int:
@@ -100,6 +109,7 @@ class Consumer:
                 log.warning("consumer begins again", consumer=self._handler.name, cause=type(broken).__name__)
             finally:
                 self.active = False
+                await self._handler.end()
                 await lease.release()
             await asyncio.sleep(self._pause_s)
             self._pause_s = min(self._pause_s * 2, PAUSE_S_MAX)
@@ -218,6 +228,8 @@ class Consumer:
         except (Poison, psycopg.Error) as refused:
             if is_breakdown(refused):
                 raise
+            if self.position > self._stored:
+                await self._commit(connection, [], self.position)
             await self._begin(connection, self.position)
             await self._one_by_one(connection, mine, until)
         if self._handler.kind == "projection":
@@ -229,7 +241,11 @@ class Consumer:
         """Bring records into effect, or park them if there is a cause, and move the checkpoint."""
         parked = [(record, cause or BEHIND_PARKED) for record in records if cause or self._is_blocked(record)]
         healthy = [record for record in records if not (cause or self._is_blocked(record))] if parked else records
-        effects = list(await self._handler.effects(connection, healthy, until)) if healthy else []
+        follows = self._handler.follows
+        effects = list(await self._handler.effects(connection, healthy, until)) if healthy or follows else []
+        if follows and records and not parked:
+            self.position = until
+            return
         if parked:
             effects.append(park(parked))
         crash_point("consumer.before_commit")

@@ -10,6 +10,7 @@ from uuid import uuid4
 from prometheus_client import CollectorRegistry, Gauge
 
 from infra.adapters.nats_stream import NatsEventStream
+from infra.adapters.nats_work import NatsWorkQueue
 from infra.adapters.news import News
 from infra.adapters.postgres_store import PostgresEventStore
 from infra.engines.consumer import Consumer, Handler
@@ -31,10 +32,12 @@ class Machine:
 
     settings: Settings
     database_url: str
+    nats_url: str
     store: PostgresEventStore
     stream: NatsEventStream
     feed: Feed
     news: News
+    work: NatsWorkQueue
     registry: CollectorRegistry
 
 
@@ -49,7 +52,9 @@ async def machine(service: str, settings: Settings) -> AsyncIterator[Machine]:
     store.on_append = stream.wake
     feed = Feed(store, mirror_source(stream, f"{service}-{uuid4().hex[:12]}"), settings)
     try:
-        yield Machine(settings, settings.database_url, store, stream, feed, News(stream), new_registry())
+        urls = settings.database_url, settings.nats_url
+        work = NatsWorkQueue(stream, settings)
+        yield Machine(settings, *urls, store, stream, feed, News(stream), work, new_registry())
     finally:
         await stream.close()
         await store.close()

@@ -48,6 +48,7 @@ class Projector:
     """A consumer's handler. Holds the rows it touched last: nobody else writes them while it has the lease."""
 
     kind = "projection"
+    follows = False
 
     def __init__(self, projection: Projection[Any], store: EventStore, decoder: Decoder, settings: Settings) -> None:
         self.name = projection.name
@@ -68,6 +69,9 @@ class Projector:
 
     async def effects(self, connection: Connection, records: Sequence[Record], position: int) -> list[Effect]:
         return await self._fold(connection, self._table, records)
+
+    async def end(self) -> None:
+        """Nothing is under way between two batches."""
 
     async def rebuild(self, connection: Connection, position: int) -> int:
         """Fill a new table from position 0 beside the old one, which answers meanwhile, and put it in its place.

@@ -1,11 +1,13 @@
 """The saga runner: has a saga react to the log, and sends what it asks for before the checkpoint moves.
 
-Guarantee: each reaction takes effect once. A crash between sending and the checkpoint sends the same commands again under the same ids,
-which the log answers without doing them twice. State is a fold of the log; a snapshot only shortens the way to it.
+Guarantee: each reaction takes effect once, and of an Ask either its command or its refusal. A crash between sending and the checkpoint
+sends the same commands again under the same ids, which the log answers without doing them twice. State is a fold of the log; a snapshot
+only shortens the way to it.
 """
 
-from collections.abc import Sequence
-from typing import Any
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import orjson
 import psycopg
@@ -18,10 +20,10 @@ from infra.engines.command_bus import CommandBus
 from infra.engines.feed import read_ahead
 from infra.engines.poison import Poison
 from infra.engines.projector import Decoder, to_envelope
-from infra.errors import Fault, Rejection, VersionConflict
+from infra.errors import CommandIdReused, Fault, Rejection, VersionConflict
 from infra.faults import crash_point
 from infra.patterns.decider import Command
-from infra.patterns.saga import Reaction, Saga, Schedule
+from infra.patterns.saga import Ask, Reaction, Saga, Schedule
 from infra.settings import Settings
 
 log = structlog.get_logger()
@@ -30,7 +32,20 @@ REFOLDED_SHARE_MAX = 0.1
 """A restart that had to fold more than this share of `saga_snapshot_events` makes the next one shorter."""
 
 Connection = psycopg.AsyncConnection[Any]
-Sending = tuple[Record, tuple[Command, Origin, bool]]
+
+
+class Sending(NamedTuple):
+    """A command under way, the event that it follows from, and what is sent if it is refused."""
+
+    record: Record
+    command: Command
+    origin: Origin
+    refused: Callable[[str, str], Command] | None = None
+
+    @property
+    def origin_of_refusal(self) -> Origin:
+        return self.origin._replace(command_id=f"{self.origin.command_id}/refused")
+
 
 _SNAPSHOT = "SELECT position, states FROM saga_state WHERE saga = %s AND shard = %s AND version = %s AND position <= %s"
 # As of the checkpoint, which moves with it; not at all where another runner has moved on. The states are one text in there:
@@ -57,6 +72,7 @@ class SagaRunner:
     """A consumer's handler. One state for each tenant, in memory."""
 
     kind = "saga"
+    follows = False
 
     def __init__(
         self, saga: Saga[Any], store: EventStore, bus: CommandBus, decoder: Decoder, settings: Settings
@@ -72,10 +88,12 @@ class SagaRunner:
         self._states: dict[str, Any] = {}
         self._since_snapshot = 0
         self._reached = 0
+        self._sent_until = 0
 
     async def begin(self, connection: Connection, position: int) -> None:
         """Load the newest usable snapshot and fold what came after it but is not parked, without sending anything."""
         self._states = {}
+        self._sent_until = await self._store.head()
         parameters = (self.name, self._store.shard, self.version, position)
         row = await (await connection.execute(_SNAPSHOT, parameters)).fetchone()
         reached = row[0] if row is not None else 0
@@ -113,10 +131,12 @@ class SagaRunner:
                 origin = self._origin(record, envelope, f"{record.id}/{self.name}/{number}")
                 if isinstance(reaction, Schedule):
                     timers.append(_timer(origin, reaction))
+                elif isinstance(reaction, Ask):
+                    sending.append(Sending(record, reaction.command, origin, reaction.refused))
                 else:
-                    sending.append((record, (reaction, origin, True)))
+                    sending.append(Sending(record, reaction, origin))
         crash_point("saga.before_commands")
-        await self._send(sending)
+        await self._send(sending, self._sent_before(records))
         self._since_snapshot += len(records)
         self._reached = max(self._reached, records[-1].position if records else 0)
         effects = [Effect(_KEEP_TIMERS, (orjson.dumps(timers).decode(),))] if timers else []
@@ -136,26 +156,67 @@ class SagaRunner:
         except Exception as cause:
             raise Poison(record) from cause
 
-    async def _send(self, sending: Sequence[Sending]) -> None:
-        """Send commands in order, a bounded number at a time. A rejection is an answer; a fault means to begin again.
+    def _sent_before(self, records: Sequence[Record]) -> int:
+        """The position up to which commands may have been sent already: by a runner before this one, or here if it was cut off."""
+        before = self._sent_until
+        self._sent_until = max([before, *(record.position for record in records)])
+        return before
+
+    async def _send(self, sending: Sequence[Sending], sent_until: int) -> None:
+        """Send commands in order, a bounded number at a time; after each of these parts, what its refusals lead to."""
+        size = self._settings.saga_commands_in_flight_max
+        for start in range(0, len(sending), size):
+            part = await self._not_refused_before(sending[start : start + size], sent_until)
+            refusals = await self._send_part(part)
+            crash_point("saga.mid_commands")
+            await self._send_part(refusals)
+
+    async def _not_refused_before(self, part: Sequence[Sending], sent_until: int) -> Sequence[Sending]:
+        """Without what was refused when it was sent before: that was told already."""
+        doubtful = [one for one in part if one.refused is not None and one.record.position <= sent_until]
+        if not doubtful:
+            return part
+        told = await asyncio.gather(*(self._was_sent(one.origin_of_refusal) for one in doubtful))
+        refused = {one.origin.command_id for one, so in zip(doubtful, told, strict=True) if so}
+        return [one for one in part if one.origin.command_id not in refused]
+
+    async def _was_sent(self, origin: Origin) -> bool:
+        try:
+            return await self._store.answer(origin.tenant_id, origin.command_id, b"") is not None
+        except CommandIdReused:
+            return True
+
+    async def _send_part(self, part: Sequence[Sending]) -> list[Sending]:
+        """Send, and give what the refused ones lead to. A rejection is an answer; a fault means to begin again.
 
         A command that breaks down otherwise does so however often it is sent: its event is poison.
         """
-        size = self._settings.saga_commands_in_flight_max
-        for start in range(0, len(sending), size):
-            part = sending[start : start + size]
-            answers = await self._bus.execute_many([request for _, request in part])
-            crash_point("saga.mid_commands")
-            for (record, (command, _, _)), answer in zip(part, answers, strict=True):
-                name = type(command).__name__
-                if isinstance(answer, Rejection) and not isinstance(answer, VersionConflict):
-                    log.info("saga command refused", saga=self.name, command=name, code=answer.code)
-                elif isinstance(answer, Fault):
-                    raise answer
-                elif isinstance(answer, VersionConflict | psycopg.Error | OSError):
-                    raise SagaCommandFailed(f"{name}: {type(answer).__name__}") from answer
-                elif isinstance(answer, Exception):
-                    raise Poison(record) from answer
+        if not part:
+            return []
+        refusals: list[Sending] = []
+        answers = await self._bus.execute_many([(one.command, one.origin, True) for one in part])
+        for one, answer in zip(part, answers, strict=True):
+            name = type(one.command).__name__
+            if isinstance(answer, Rejection) and not isinstance(answer, VersionConflict):
+                log.info("saga command refused", saga=self.name, command=name, code=answer.code)
+                # An id that another command had was that of this one, before this program was changed: it was accepted then.
+                if one.refused is not None and not isinstance(answer, CommandIdReused):
+                    refusals.append(self._refusal(one, answer))
+            elif isinstance(answer, Fault):
+                raise answer
+            elif isinstance(answer, VersionConflict | psycopg.Error | OSError):
+                raise SagaCommandFailed(f"{name}: {type(answer).__name__}") from answer
+            elif isinstance(answer, Exception):
+                raise Poison(one.record) from answer
+        return refusals
+
+    def _refusal(self, one: Sending, rejection: Rejection) -> Sending:
+        assert one.refused is not None
+        try:
+            command = one.refused(rejection.code, str(rejection))
+        except Exception as cause:
+            raise Poison(one.record) from cause
+        return Sending(one.record, command, one.origin_of_refusal)
 
     def _origin(self, record: Record, envelope: Envelope[Any], command_id: str) -> Origin:
         try:
@@ -177,6 +238,9 @@ class SagaRunner:
     def _dumped(self) -> str:
         states = {tenant_id: state.model_dump(mode="json") for tenant_id, state in self._states.items()}
         return orjson.dumps(states).decode()
+
+    async def end(self) -> None:
+        """Nothing is under way between two batches."""
 
     async def rebuild(self, connection: Connection, position: int) -> int:
         """A new version of a saga goes on from where the old one stood, its state folded anew from the whole log."""

@@ -6,13 +6,17 @@ version. A state that was built on an append which failed is never given out aga
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
+
+import structlog
 
 from events.event import Event
-from infra.adapters.event_store import Appended, EventStore
-from infra.patterns.decider import DeciderCatalog
+from infra.adapters.event_store import Appended, EventStore, Snapshot
+from infra.patterns.decider import Decider, DeciderCatalog
+
+log = structlog.get_logger()
 
 Key = tuple[str, str]
 
@@ -52,11 +56,20 @@ class CachedStream:
 class StreamCache:
     """Bounded; by tenant and stream id."""
 
-    def __init__(self, store: EventStore, deciders: DeciderCatalog, codec: EventCodec, streams_max: int) -> None:
+    def __init__(
+        self,
+        store: EventStore,
+        deciders: DeciderCatalog,
+        codec: EventCodec,
+        streams_max: int,
+        events_per_snapshot: int,
+    ) -> None:
         self._store = store
         self._deciders = deciders
         self._codec = codec
         self._streams_max = streams_max
+        self._events_per_snapshot = events_per_snapshot
+        self._keeping: set[asyncio.Task[None]] = set()
         self._streams: OrderedDict[Key, CachedStream] = OrderedDict()
 
     def find(self, key: Key) -> CachedStream | None:
@@ -91,12 +104,47 @@ class StreamCache:
         stream = self.find(key)
         return stream if stream is not None else await self._catch_up(key)
 
+    async def load_all(self, keys: Iterable[Key]) -> None:
+        """Have streams at hand, read together; what cannot be read fails the command that needs it."""
+        missing = [key for key in keys if self.find(key) is None]
+        await asyncio.gather(*(self.load(key) for key in missing), return_exceptions=True)
+
     async def refresh(self, key: Key) -> CachedStream:
         """What the log has now. What is under way here is waited for, but not what comes after it."""
         stream = self.find(key)
         if stream is not None and stream.tail is not None:
             await asyncio.wait([stream.tail])
         return await self._catch_up(key)
+
+    async def _start(self, key: Key, decider: Decider) -> CachedStream:
+        """Where to begin to fold a stream: at the state that was kept, if there is one of a form that we know."""
+        form = decider.snapshots
+        kept = None if form is None else await self._store.snapshot(*key)
+        if form is None or kept is None or kept.form != form.number:
+            return CachedStream(0, decider.initial)
+        return CachedStream(kept.version, form.adapter.validate_json(kept.state))
+
+    def keep(self, key: Key, decider: Decider, before: int, stream: CachedStream) -> None:
+        """Keep the state of a stream that has just grown beyond another `events_per_snapshot`, as soon as that can be done."""
+        form = decider.snapshots
+        if form is None or before // self._events_per_snapshot == stream.version // self._events_per_snapshot:
+            return
+        snapshot = Snapshot(form.number, stream.version, form.adapter.dump_json(stream.state))
+        self._keeping.add(asyncio.create_task(self._keep(key, snapshot)))
+
+    async def _keep(self, key: Key, snapshot: Snapshot) -> None:
+        try:
+            await self._store.keep_snapshot(*key, snapshot)
+        except Exception as broken:
+            # It only saves time.
+            log.warning("a snapshot was not kept", stream=key[1], cause=type(broken).__name__)
+        finally:
+            self._keeping.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def history(self, key: Key) -> list[Event]:
+        """All events of a stream, from its first."""
+        records = await self._store.load(*key, 0)
+        return [self._codec.decode(record.type, record.schema_version, record.data) for record in records]
 
     async def _catch_up(self, key: Key) -> CachedStream:
         """Read what the log has beyond the known version; another task may do the same meanwhile."""
@@ -106,14 +154,15 @@ class StreamCache:
             if before is not None and before.under_way:
                 # Its append will tell whether anybody else has written.
                 return before
-            version = before.version if before is not None else 0
+            decider = self._deciders.of_stream(stream_id)
+            start = await self._start(key, decider) if before is None else before
+            version = start.version
             records = await self._store.load(tenant_id, stream_id, version)
             stream = self.find(key)
             if stream is not before or (stream is not None and stream.version != version):
                 continue
-            decider = self._deciders.of_stream(stream_id)
             if stream is None:
-                stream = self.begin(key, CachedStream(0, decider.initial))
+                stream = self.begin(key, start)
             for record in records:
                 event = self._codec.decode(record.type, record.schema_version, record.data)
                 stream.state = decider.evolve(stream.state, event)

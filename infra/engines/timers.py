@@ -5,7 +5,9 @@ cannot be fired is tried again later; it holds up no other.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -26,9 +28,14 @@ _DUE = """
 SELECT timer_id, tenant_id, saga, command, fields, causation_id, correlation_id FROM timer
 WHERE shard = %s AND due_at <= now() ORDER BY due_at LIMIT %s
 """
+_SOON = """
+SELECT tenant_id, command, fields, due_at FROM timer
+WHERE shard = %s AND due_at > %s AND due_at <= now() + make_interval(secs => %s) ORDER BY due_at LIMIT %s
+"""
 _FIRED = "DELETE FROM timer WHERE shard = %s AND timer_id = ANY (%s)"
 _LATER = "UPDATE timer SET due_at = now() + make_interval(secs => %s) WHERE shard = %s AND timer_id = ANY (%s)"
 _LATER_S = 60.0
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Timers:
@@ -41,6 +48,7 @@ class Timers:
         self._bus = bus
         self._commands = commands
         self._settings = settings
+        self._looked_until = _LONG_AGO
 
     async def run(self) -> None:
         """Fire for ever; after a fault begin again with what is still due."""
@@ -59,7 +67,7 @@ class Timers:
     async def _run_leased(self) -> None:
         async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
             while True:
-                if not await self.fire(connection):
+                if not await self.fire(connection) and not await self.look_ahead(connection):
                     await asyncio.sleep(self._settings.timer_poll_s)
 
     async def fire(self, connection: psycopg.AsyncConnection[Any]) -> int:
@@ -92,6 +100,18 @@ class Timers:
         await connection.execute(_FIRED, (self._settings.shard, fired))
         await self._postpone(connection, broken)
         return len(due)
+
+    async def look_ahead(self, connection: psycopg.AsyncConnection[Any]) -> int:
+        """Have at hand what the next timers are about, up to `timer_batch_max`, so that many can fire at once; gives their number."""
+        shard, batch_max, ahead_s = self._settings.shard, self._settings.timer_batch_max, self._settings.timer_ahead_s
+        soon = await (await connection.execute(_SOON, (shard, self._looked_until, ahead_s, batch_max))).fetchall()
+        commands: list[tuple[str, Command]] = []
+        for tenant_id, name, fields, due_at in soon:
+            self._looked_until = due_at
+            with contextlib.suppress(KeyError, ValidationError):
+                commands.append((tenant_id, self._commands[name].model_validate(fields)))
+        await self._bus.prefetch(commands)
+        return len(soon)
 
     async def _postpone(self, connection: psycopg.AsyncConnection[Any], broken: Mapping[str, Exception]) -> None:
         for timer_id, cause in broken.items():

@@ -22,7 +22,21 @@ class Schedule:
     command: Command
 
 
-Reaction = Command | Schedule
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Send `command`; if it is rejected send `refused(code, message)` instead, so that whoever waits for it learns so.
+
+    Only one of the two takes effect, also where a crash has both sent again: once a refusal has taken effect `command` is not sent
+    any more, even if it would be accepted now, and once `command` was accepted its id gives that answer again. A refusal that had no
+    effect leaves nothing to hold to: then `command` is decided anew. `refused` must be pure; what it returns is itself dropped if it
+    is rejected.
+    """
+
+    command: Command
+    refused: Callable[[str, str], Command]
+
+
+Reaction = Command | Schedule | Ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +45,7 @@ class Saga(Generic[S]):
 
     `react(envelope, state)` brings the state up to date in place and returns what is to be done. It sees every event of `handles` once
     and in log order, and must depend on nothing else, so that a second run over the same events gives the same commands with the
-    same derived ids. A command that a decider rejects is dropped: what a saga must know about is an event.
+    same derived ids. A command that a decider rejects is dropped, but for an Ask: what a saga must know about is an event.
     """
 
     name: str

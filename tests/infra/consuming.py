@@ -114,6 +114,7 @@ class Notes:
     """A handler that notes each event in a table, with the consumer's checkpoint; `trouble` comes first, as a test wants it."""
 
     kind = "projection"
+    follows = False
 
     def __init__(self, name: str = "notes", version: int = 1, types: Sequence[str] = ("thing.happened",)) -> None:
         self.name = name
@@ -146,6 +147,9 @@ class Notes:
             *unfit,
             Effect("INSERT INTO note SELECT u, m.consumer FROM moved m, unnest(%s::bigint[]) u", (positions,)),
         ]
+
+    async def end(self) -> None:
+        """Nothing is under way."""
 
     async def rebuild(self, connection: Connection, position: int) -> int:
         await connection.execute("DELETE FROM note WHERE handler = %s", (self.name,))

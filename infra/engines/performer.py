@@ -1,0 +1,281 @@
+"""The performer: carries out activities, each until its command is acknowledged, and sends what follows from an event at once.
+
+Guarantee: an activity is carried out at least once, and its command takes effect once, since the decider sees whether it is still wanted.
+What was begun is kept with the checkpoint, unless it is over by then, so that another performer goes on with it. What this process itself
+has written is acted on before the log brings it round: then the log only confirms it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import structlog
+
+from events.envelope import Envelope, Origin
+from infra.adapters.checkpoints import Effect
+from infra.adapters.event_store import Appended, EventStore, Record
+from infra.cancellation import end
+from infra.engines.command_bus import CommandBus
+from infra.engines.command_request import Request
+from infra.engines.poison import Poison
+from infra.engines.projector import Decoder, to_envelope
+from infra.errors import Fault, Rejection, VersionConflict
+from infra.faults import crash_point
+from infra.ids import uuid_text
+from infra.patterns.activity import Activity, Doing, Over, Performance
+from infra.patterns.decider import Command
+from infra.patterns.saga import Ask
+from infra.settings import Settings
+
+log = structlog.get_logger()
+
+Connection = psycopg.AsyncConnection[Any]
+Key = tuple[str, str]
+Perform = Callable[[str, str, Activity], Awaitable[Command | Ask | None]]
+"""Does an activity of a tenant's stream and gives the command that says how it ended, with what is sent if that is refused, if it is
+an Ask; None if it is not wanted any more."""
+
+Seen = Over | tuple[Activity, Origin] | asyncio.Task[Rejection | None]
+"""What was done about an event: an activity that is over or was begun, or a command that is being sent."""
+
+AGAIN_S_MIN, AGAIN_S_MAX = 0.05, 2.0
+_AWAY = (Fault, psycopg.Error, OSError)
+SEEN_MAX = 200_000
+"""Events that were acted on before the log brought them; beyond that the log is waited for."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_KEPT = (
+    "SELECT tenant_id, key, stream_id, causation_id, correlation_id FROM activity WHERE performer = %s AND shard = %s"
+)
+_KEEP = """
+INSERT INTO activity (performer, shard, tenant_id, key, stream_id, causation_id, correlation_id)
+SELECT m.consumer, m.shard, u.tenant_id, u.key, u.stream_id, u.causation_id, u.correlation_id
+FROM moved m, unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+    AS u (tenant_id, key, stream_id, causation_id, correlation_id)
+ON CONFLICT DO NOTHING
+"""
+_OVER = """
+DELETE FROM activity a USING moved m, unnest(%s::text[], %s::text[]) AS u (tenant_id, key)
+WHERE (a.performer, a.shard, a.tenant_id, a.key) = (m.consumer, m.shard, u.tenant_id, u.key)
+"""
+
+
+def _pauses_s() -> Iterator[float]:
+    pause_s = AGAIN_S_MIN
+    while True:
+        yield pause_s
+        pause_s = min(pause_s * 2, AGAIN_S_MAX)
+
+
+class Performer:
+    """A consumer's handler. Hears of what the bus of its own process writes by `written`."""
+
+    kind = "saga"
+    follows = True
+
+    def __init__(
+        self,
+        performance: Performance,
+        perform: Perform,
+        store: EventStore,
+        bus: CommandBus,
+        decoder: Decoder,
+        settings: Settings,
+    ) -> None:
+        self.name = performance.name
+        self.version = performance.version
+        self.types = frozenset(event.type for event in performance.handles)
+        self._performance = performance
+        self._perform = perform
+        self._store = store
+        self._bus = bus
+        self._decoder = decoder
+        self._slots = asyncio.Semaphore(settings.activities_in_flight_max)
+        self._active = False
+        self._reached = 0
+        self._seen: dict[str, Sequence[Seen]] = {}
+        self._under_way: dict[Key, asyncio.Task[None]] = {}
+        self._answered: set[Key] = set()
+        self._begun: dict[Key, tuple[str, Origin]] = {}
+        self._kept: set[Key] = set()
+        self._over: set[Key] = set()
+        bus.on_written = self.written
+
+    async def begin(self, connection: Connection, position: int) -> None:
+        """Go on with what is kept; its decider tells whether it is still wanted."""
+        await self.end()
+        rows = await (await connection.execute(_KEPT, (self.name, self._store.shard))).fetchall()
+        self._active, self._reached = True, position
+        for tenant_id, key, stream_id, causation_id, correlation_id in rows:
+            self._kept.add((tenant_id, key))
+            origin = Origin(tenant_id, self._actor, key, correlation_id, causation_id)
+            self._start(Activity(key), stream_id, origin)
+
+    async def end(self) -> None:
+        """Another one may act now: drop what is under way."""
+        self._active = False
+        sending = [acted for seen in self._seen.values() for acted in seen if isinstance(acted, asyncio.Task)]
+        await end(*self._under_way.values(), *sending)
+        self._seen.clear()
+        self._under_way.clear()
+        for known in (self._answered, self._begun, self._kept, self._over):
+            known.clear()
+
+    @property
+    def _actor(self) -> str:
+        return f"saga:{self.name}"
+
+    def written(self, request: Request, appended: Appended) -> None:
+        """Act on what was just written, without waiting until the log brings it."""
+        if not self._active:
+            return
+        own = request.looked_at[0]
+        first = appended.position - len(appended.ids) + 1
+        for position, (event, raw) in enumerate(zip(own.events, appended.ids, strict=False), first):
+            # The log may have been faster: then this would be kept for ever.
+            if event.type not in self.types or position <= self._reached or len(self._seen) >= SEEN_MAX:
+                continue
+            envelope = Envelope(position, uuid_text(raw), request.origin.tenant_id, own.stream_id, 0, _EPOCH, event)
+            try:
+                doings = self._performance.react(envelope)
+            except Exception:
+                # Whoever wrote it is not to blame: it is parked when the log brings it.
+                continue
+            self._seen[envelope.id] = [self._act(doing, envelope, request.origin) for doing in doings]
+
+    def _act(self, doing: Doing, envelope: Envelope[Any], cause: Origin) -> Seen:
+        if isinstance(doing, Over):
+            return doing
+        origin = self._origin(cause, envelope)
+        if isinstance(doing, Activity):
+            self._start(doing, envelope.stream_id, origin)
+            return doing, origin
+        return asyncio.create_task(self._send(doing, origin))
+
+    def _origin(self, cause: Origin, envelope: Envelope[Any]) -> Origin:
+        command_id = f"{envelope.id}/{self.name}"
+        return Origin(cause.tenant_id, self._actor, command_id, cause.correlation_id, envelope.id, cause.traceparent)
+
+    def _start(self, activity: Activity, stream_id: str, origin: Origin) -> None:
+        key = (origin.tenant_id, activity.key)
+        if key not in self._under_way and key not in self._answered:
+            self._under_way[key] = asyncio.create_task(self._carry_out(key, activity, stream_id, origin))
+
+    async def _carry_out(self, key: Key, activity: Activity, stream_id: str, origin: Origin) -> None:
+        try:
+            command = await self._performed(activity, stream_id, origin)
+            refused = None
+            if command is not None:
+                refused = await self._send(command.command if isinstance(command, Ask) else command, origin)
+            if refused is not None and isinstance(command, Ask):
+                await self._send(command.refused(refused.code, str(refused)), origin)
+        except Exception as broken:
+            # It is kept, and whoever begins next tries it again.
+            log.error("activity broke down", performer=self.name, stream=stream_id, cause=type(broken).__name__)
+            return
+        crash_point("activity.after_command")
+        if self._under_way.pop(key, None) is not None:
+            self._answered.add(key)
+
+    async def _performed(self, activity: Activity, stream_id: str, origin: Origin) -> Command | Ask | None:
+        """Perform until it is known what that came to: what it needs of the log may be away for a while."""
+        for pause_s in _pauses_s():
+            async with self._slots:
+                try:
+                    crash_point("activity.before")
+                    command = await self._perform(origin.tenant_id, stream_id, activity)
+                    crash_point("activity.after")
+                    return command
+                except _AWAY as broken:
+                    log.warning("activity is tried again", performer=self.name, cause=type(broken).__name__)
+            await asyncio.sleep(pause_s)
+        raise AssertionError
+
+    async def _send(self, command: Command, origin: Origin) -> Rejection | None:
+        """Send a command until it is answered; a rejection is an answer."""
+        for pause_s in _pauses_s():
+            try:
+                await self._bus.execute(command, origin)
+                return None
+            except VersionConflict:
+                log.info("activity's command is sent again", performer=self.name, command=type(command).__name__)
+            except Rejection as rejection:
+                log.info("activity's command refused", command=type(command).__name__, code=rejection.code)
+                return rejection
+            except _AWAY as broken:
+                log.warning("activity's command is sent again", performer=self.name, cause=type(broken).__name__)
+            await asyncio.sleep(pause_s)
+        raise AssertionError
+
+    async def effects(self, connection: Connection, records: Sequence[Record], position: int) -> list[Effect]:
+        """What the log brings: commands that are not sent yet are sent, activities are kept until they are over."""
+        self._reached = max(self._reached, position)
+        if not records:
+            return self._changes()
+        sending: list[tuple[Record, asyncio.Task[Rejection | None]]] = []
+        for record in records:
+            seen = self._seen.pop(record.id, None)
+            if seen is None:
+                envelope, cause = self._read(record)
+                seen = [self._act(doing, envelope, cause) for doing in self._react(record, envelope)]
+            for acted in seen:
+                if isinstance(acted, asyncio.Task):
+                    sending.append((record, acted))
+                elif isinstance(acted, Over):
+                    self._forget((record.tenant_id, acted.key))
+                else:
+                    self._begun[record.tenant_id, acted[0].key] = (record.stream_id, acted[1])
+        if sending:
+            await asyncio.wait([sent for _, sent in sending])
+        for record, sent in sending:
+            if not sent.cancelled() and sent.exception() is not None:
+                raise Poison(record) from sent.exception()
+        return []
+
+    def _forget(self, key: Key) -> None:
+        self._begun.pop(key, None)
+        if key in self._kept:
+            self._over.add(key)
+        self._answered.discard(key)
+        under_way = self._under_way.pop(key, None)
+        if under_way is not None:
+            under_way.cancel()
+
+    def _changes(self) -> list[Effect]:
+        """What there is to keep up to here: what was begun and is not over, and what is over of what was kept."""
+        begun, over = self._begun, self._over
+        effects: list[Effect] = []
+        if begun:
+            columns = [
+                [tenant_id for tenant_id, _ in begun],
+                [key for _, key in begun],
+                [stream_id for stream_id, _ in begun.values()],
+                [origin.causation_id for _, origin in begun.values()],
+                [origin.correlation_id for _, origin in begun.values()],
+            ]
+            effects.append(Effect(_KEEP, columns))
+        if over:
+            effects.append(Effect(_OVER, [[tenant_id for tenant_id, _ in over], [key for _, key in over]]))
+        self._kept.update(begun)
+        self._kept.difference_update(over)
+        self._begun, self._over = {}, set()
+        return effects
+
+    def _read(self, record: Record) -> tuple[Envelope[Any], Origin]:
+        try:
+            envelope = to_envelope(record, self._decoder)
+            return envelope, envelope.origin
+        except Exception as cause:
+            raise Poison(record) from cause
+
+    def _react(self, record: Record, envelope: Envelope[Any]) -> Sequence[Doing]:
+        try:
+            return self._performance.react(envelope)
+        except Exception as cause:
+            raise Poison(record) from cause
+
+    async def rebuild(self, connection: Connection, position: int) -> int:
+        """A new version goes on from where the old one stood."""
+        return position
