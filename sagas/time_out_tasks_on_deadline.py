@@ -11,7 +11,7 @@ from write_side.task import TimeOutTask
 
 
 class Nothing(BaseModel):
-    """No state: the decider sees whether the task is still open."""
+    """No state: the decider sees whether what has a deadline is still open."""
 
 
 def react(envelope: Envelope[TaskRequested], state: Nothing) -> Sequence[Reaction]:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from events.envelope import Envelope
+from events.envelope import Envelope, Origin
 from events.event import Event
 from infra.errors import Rejection
 from infra.patterns.decider import Command
-from infra.patterns.saga import Reaction, Saga, Schedule
+from infra.patterns.saga import Ask, Reaction, Saga, Schedule
 from projections.node_board import NODE_BOARD, NodeRow
 from write_side.catalog import CATALOG
 
@@ -32,6 +32,30 @@ def from_snapshot(state: Any) -> Any:
     return again
 
 
+def timeless(reaction: Reaction) -> Reaction:
+    """Without the time at which a command was made."""
+    if isinstance(reaction, Schedule):
+        return Schedule(reaction.at, _timeless(reaction.command))
+    if isinstance(reaction, Ask):
+        return Ask(_timeless(reaction.command), reaction.refused)
+    return _timeless(reaction)
+
+
+def _timeless(command: Command) -> Command:
+    return command.model_copy(update={"at": START}) if "at" in type(command).model_fields else command
+
+
+def as_kept(timer: Schedule) -> Command:
+    """The command of a timer as the database gives it back: the fields that the saga gave, from JSON."""
+    command = timer.command
+    return type(command).model_validate(json.loads(command.model_dump_json(exclude_unset=True)))
+
+
+def sent_by(actor: str) -> bytes:
+    """The metadata of an event of a command of this actor."""
+    return Origin("acme", actor, "c1", "c1", "c1").to_json()
+
+
 class Story:
     """The log of one tenant and a saga that follows it: each `given` is an event and what the saga asked for after it."""
 
@@ -42,13 +66,13 @@ class Story:
         self.state = saga.state()
         self.asked: list[Reaction] = []
 
-    def given(self, stream_id: str, *events: Event) -> "Story":
+    def given(self, stream_id: str, *events: Event, actor: str = "user:alice", at: datetime | None = None) -> "Story":
         for event in events:
             self._position += 1
             self._versions[stream_id] = self._versions.get(stream_id, 0) + 1
-            at = START + timedelta(seconds=self._position)
-            version = self._versions[stream_id]
-            envelope = Envelope(self._position, f"e{self._position}", "acme", stream_id, version, at, event)
+            when = at or START + timedelta(seconds=self._position)
+            version, number = self._versions[stream_id], self._position
+            envelope = Envelope(number, f"e{number}", "acme", stream_id, version, when, event, sent_by(actor))
             assert isinstance(event, self._saga.handles)
             self.asked = list(self._saga.react(envelope, self.state))
             self.state = from_snapshot(self.state)
@@ -56,7 +80,7 @@ class Story:
 
     def then(self, *reactions: Reaction) -> "Story":
         """Exactly these were asked for after the last event."""
-        assert self.asked == list(reactions)
+        assert [timeless(reaction) for reaction in self.asked] == [timeless(reaction) for reaction in reactions]
         return self
 
     def then_nothing(self) -> "Story":
@@ -70,7 +94,7 @@ class World:
         self.log: list[Envelope[Any]] = []
         self.states: dict[str, Any] = {}
         self.nodes: dict[tuple[Any, ...], NodeRow] = {}
-        self.under_way: list[Command] = []
+        self.under_way: list[Command | Ask] = []
         self.timers: list[Schedule] = []
         self.rejections: list[Rejection] = []
         self._sagas = sagas
@@ -86,7 +110,7 @@ class World:
         decider = CATALOG.of(type(command))
         stream_id = decider.stream_of(command)
         state = self.state_of(stream_id)
-        others = {other: self.state_of(other) for other in decider.consults(command)}
+        others = {other: self.state_of(other) for other in decider.consults(command, self.state_of(stream_id))}
         try:
             events = decider.decide_all(command, state, others)
         except Rejection as rejection:
@@ -105,7 +129,8 @@ class World:
         self._versions[stream_id] = self._versions.get(stream_id, 0) + 1
         position = len(self.log) + 1
         at = START + timedelta(seconds=position)
-        envelope = Envelope(position, f"e{position}", "acme", stream_id, self._versions[stream_id], at, event)
+        version = self._versions[stream_id]
+        envelope = Envelope(position, f"e{position}", "acme", stream_id, version, at, event, sent_by("user:alice"))
         self.log.append(envelope)
         if isinstance(event, NODE_BOARD.handles):
             key = NODE_BOARD.locate(envelope)
@@ -128,27 +153,39 @@ class World:
         restarted = from_snapshot(memory) if random.random() < 0.1 else None
         reactions = saga.react(envelope, memory)
         if restarted is not None:
-            assert saga.react(envelope, restarted) == reactions
+            again = saga.react(envelope, restarted)
+            assert [timeless(reaction) for reaction in again] == [timeless(reaction) for reaction in reactions]
             assert restarted == memory
         for reaction in reactions:
             if isinstance(reaction, Schedule):
                 self.timers.append(reaction)
             else:
-                self.under_way.append(reaction)
+                self.put(saga.name, reaction)
         return True
+
+    def put(self, saga: str, asked: Command | Ask) -> None:
+        """Have a saga's command under way."""
+        self.under_way.append(asked)
 
     def arrive(self, random: Random) -> bool:
         """Let one of the commands under way arrive, any of them."""
         if not self.under_way:
             return False
-        self.send(self.under_way.pop(random.randrange(len(self.under_way))))
+        self.carry_out(self.under_way.pop(random.randrange(len(self.under_way))))
         return True
+
+    def carry_out(self, asked: Command | Ask) -> None:
+        """Send a command, and what its refusal leads to."""
+        refused = len(self.rejections)
+        self.send(asked.command if isinstance(asked, Ask) else asked)
+        if isinstance(asked, Ask) and len(self.rejections) > refused:
+            self.send(asked.refused(self.rejections[-1].code, str(self.rejections[-1])))
 
     def ring(self, random: Random) -> bool:
         """Let one timer be due."""
         if not self.timers:
             return False
-        self.send(self.timers.pop(random.randrange(len(self.timers))).command)
+        self.send(as_kept(self.timers.pop(random.randrange(len(self.timers)))))
         return True
 
     def come_to_rest(self, random: Random) -> None:
@@ -160,6 +197,24 @@ class World:
         return [stream_id.partition("-")[2] for stream_id in self.states if stream_id.startswith(f"{category}-")]
 
 
+class OrderedWorld(World):
+    """The commands of one saga arrive in the order in which it sent them, as the runner has it; those of several in any."""
+
+    def __init__(self, *sagas: Saga[Any]) -> None:
+        super().__init__(*sagas)
+        self.queues: dict[str, list[Command | Ask]] = {}
+
+    def put(self, saga: str, asked: Command | Ask) -> None:
+        self.queues.setdefault(saga, []).append(asked)
+
+    def arrive(self, random: Random) -> bool:
+        waiting = [queue for queue in self.queues.values() if queue]
+        if not waiting:
+            return False
+        self.carry_out(random.choice(waiting).pop(0))
+        return True
+
+
 @pytest.fixture(scope="session")
 def story() -> type[Story]:
     return Story
@@ -168,3 +223,8 @@ def story() -> type[Story]:
 @pytest.fixture(scope="session")
 def world() -> type[World]:
     return World
+
+
+@pytest.fixture(scope="session")
+def ordered_world() -> type[OrderedWorld]:
+    return OrderedWorld

@@ -1,0 +1,270 @@
+"""Runs against the real deciders, with all that they wait for: whole stories, and any at all."""
+
+from datetime import timedelta
+from random import Random
+
+import pytest
+from hypothesis import given as for_any
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from sagas.ask_agents_on_run_task import ASK_AGENTS_ON_RUN_TASK, AskedAgents
+from sagas.ask_people_on_run_task import ASK_PEOPLE_ON_RUN_TASK, AskedPeople
+from sagas.deliver_events_to_runs import DELIVER_EVENTS_TO_RUNS, Listeners
+from sagas.start_child_runs_on_task import START_CHILD_RUNS_ON_TASK, ChildRuns
+from sagas.start_runs_on_schedule import START_RUNS_ON_SCHEDULE
+from sagas.submit_jobs_on_run_task import SUBMIT_JOBS_ON_RUN_TASK, SubmittedJobs
+from sagas.time_out_approvals_on_deadline import TIME_OUT_APPROVALS_ON_DEADLINE
+from sagas.time_runs_on_task import TIME_RUNS_ON_TASK
+from tests.sagas.company import ADVANCE, Company, registered, workflow
+from tests.sagas.conftest import as_kept
+from write_side.agent import CreateAgent, StartAgent
+from write_side.approval import DecideApproval
+from write_side.job import AssignJob, CompleteJob, StartJob
+from write_side.message import CloudEvent, PublishMessage
+from write_side.run_commands import CancelRun, SkipRunCompensation, StartRun, TerminateRun
+from write_side.task import AssignTask, CompleteTask, FailTask, StartTask
+from write_side.workflow import ActivateWorkflow, DeprecateWorkflow
+
+SAGAS = (
+    ADVANCE,
+    TIME_RUNS_ON_TASK,
+    START_CHILD_RUNS_ON_TASK,
+    ASK_AGENTS_ON_RUN_TASK,
+    SUBMIT_JOBS_ON_RUN_TASK,
+    ASK_PEOPLE_ON_RUN_TASK,
+    DELIVER_EVENTS_TO_RUNS,
+    TIME_OUT_APPROVALS_ON_DEADLINE,
+)
+AT_REST = {
+    START_CHILD_RUNS_ON_TASK: ChildRuns(),
+    ASK_AGENTS_ON_RUN_TASK: AskedAgents(),
+    SUBMIT_JOBS_ON_RUN_TASK: SubmittedJobs(),
+    ASK_PEOPLE_ON_RUN_TASK: AskedPeople(),
+    DELIVER_EVENTS_TO_RUNS: Listeners(),
+}
+SETTINGS = settings(max_examples=100, deadline=None)
+
+
+AGENT = {"call": "agent", "with": {"capability": "c"}}
+CHILD = {"run": {"workflow": {"namespace": "test", "name": "child", "version": "latest"}}}
+LISTEN = {"listen": {"to": {"one": {"with": {"type": "order.paid"}}}}}
+UNDO = {"compensate": [{"undo": {"call": "agent", "with": {"capability": "undo"}}}]}
+
+
+class Told:
+    """A story of a world: definitions by name, and runs of the one that is called `main`."""
+
+    def __init__(self, world, *sagas):
+        self.world = world(*SAGAS, *sagas)
+        self.random = Random(1)
+
+    def known(self, name, do, version="1.0.0", **more):
+        definition = workflow(name, do, **more)
+        definition["document"]["version"] = version
+        self.world.append(f"workflow-test.{name}", registered(definition))
+        return self.send(ActivateWorkflow(workflow_id=f"test.{name}", workflow_version=version))
+
+    def send(self, *commands):
+        for command in commands:
+            self.world.send(command)
+            self.rest()
+        return self
+
+    def rest(self):
+        """All but timers."""
+        while any([self.world.follow(self.random), self.world.arrive(self.random)]):
+            pass
+        return self
+
+    def run(self):
+        return self.send(StartRun(run_id="r1", workflow_id="test.main"))
+
+    def agent_does(self, task_id, result=None, *, failing=False):
+        end = FailTask(task_id=task_id, error="cannot") if failing else CompleteTask(task_id=task_id, result=result)
+        return self.send(AssignTask(task_id=task_id, agent_id="a1"), StartTask(task_id=task_id), end)
+
+    def status(self, stream_id):
+        return self.world.state_of(stream_id).status
+
+    def events(self, stream_id):
+        return [envelope.event for envelope in self.world.log if envelope.stream_id == stream_id]
+
+    def last(self, stream_id="run-r1"):
+        return self.events(stream_id)[-1]
+
+    def ring(self):
+        """Let the first timer be due."""
+        first = min(self.world.timers, key=lambda timer: timer.at)
+        self.world.timers.remove(first)
+        return self.send(as_kept(first))
+
+
+@pytest.fixture
+def told(ordered_world):
+    story = Told(ordered_world)
+    agent = CreateAgent(agent_id="a1", name="a1", agent_type="reactive", capabilities=("c", "undo"))
+    return story.send(agent, StartAgent(agent_id="a1"))
+
+
+class TestARunOfAgentsJobsAndPeople:
+    def test_goes_from_one_to_the_next_with_what_they_answer(self, told):
+        job = {"call": "job", "with": {"kind": "k", "requirements": {"cpu_milli": 1, "memory_mib": 1}}}
+        told.known(
+            "main", [{"ask": AGENT}, {"compute": job}, {"pay": {"call": "approval", "with": {"people": ["bob"]}}}]
+        )
+        told.run().agent_does("r1.1", {"seat": 4})
+        told.send(AssignJob(job_id="r1.2", attempt=1, node_id="n1"), StartJob(job_id="r1.2", attempt=1))
+        told.send(CompleteJob(job_id="r1.2", attempt=1, result=5))
+        told.send(DecideApproval(approval_id="r1.3", decision="reject", actor="bob", comment="dear"))
+        decided = {"actor": "bob", "decision": "reject", "answer": None, "comment": "dear"}
+        assert told.last().output == {"approved": False, "decisions": [decided]}
+
+    def test_catches_what_goes_wrong_outside(self, told):
+        catch = {"errors": {"with": {"status": 500}}, "do": [{"other": AGENT}]}
+        told.known("main", [{"safe": {"try": [{"ask": AGENT}], "catch": catch}}]).run()
+        told.agent_does("r1.2", failing=True).agent_does("r1.3", "instead")
+        assert told.last().output == "instead"
+
+    def test_has_nobody_decide_for_whoever_started_it(self, told):
+        told.known("main", [{"pay": {"call": "approval", "with": {"people": ["user:alice", "user:bob"]}}}]).run()
+        told.send(DecideApproval(approval_id="r1.1", decision="approve", actor="user:alice"))
+        assert [rejection.code for rejection in told.world.rejections] == ["own-approval"]
+        assert told.status("run-r1") == "running"
+
+    def test_takes_back_what_it_asked_of_those_who_lost_a_race(self, told):
+        branches = [{"one": AGENT}, {"other": AGENT}]
+        told.known("main", [{"race": {"fork": {"branches": branches, "compete": True}}}]).run().agent_does("r1.3", 3)
+        assert (told.last().output, told.status("task-r1.2")) == (3, "cancelled")
+
+    def test_takes_back_what_takes_too_long(self, told):
+        told.known("main", [{"ask": {**AGENT, "timeout": {"after": "PT1M"}}}]).run().ring()
+        assert (told.last().error.status, told.status("task-r1.1")) == (408, "cancelled")
+
+
+class TestARunThatListens:
+    def test_hears_what_is_published_and_what_others_emit(self, told):
+        emit = {"emit": {"event": {"with": {"type": "order.paid", "source": "/x", "data": 7}}}}
+        told.known("main", [{"both": {"fork": {"branches": [{"hear": LISTEN}, {"tell": emit}]}}}]).run()
+        assert told.last().output[0] == [7]
+
+    def test_hears_nothing_from_before_it_listened(self, told):
+        event = CloudEvent(specversion="1.0", id="1", source="/x", type="order.paid", data=1)
+        later = event.model_copy(update={"id": "2", "data": 2})
+        told.known("main", [{"hear": LISTEN}]).send(PublishMessage(event=event)).run()
+        assert told.status("run-r1") == "running"
+        assert told.send(PublishMessage(event=later)).last().output == [2]
+
+
+class TestARunWithAChild:
+    def test_has_its_output(self, told):
+        told.known("child", [{"ask": AGENT}]).known("main", [{"start": CHILD}]).run().agent_does("r1.1.1", "done")
+        assert told.last().output == "done"
+
+    def test_fails_with_its_error(self, told):
+        told.known("child", [{"ask": AGENT}]).known("main", [{"start": CHILD}]).run()
+        told.agent_does("r1.1.1", failing=True)
+        assert (told.last().error.detail, told.last().error.instance) == ("cannot", "/do/0/start")
+
+    def test_fails_if_there_is_none_to_start(self, told):
+        told.known("main", [{"start": CHILD}]).run()
+        assert told.last().error.status == 400
+        assert told.last().error.detail == "there is no workflow test.child (workflow-unknown)"
+
+    @pytest.mark.parametrize("compensate", [True, False])
+    def test_takes_it_along_when_it_is_cancelled(self, told, compensate):
+        told.known("child", [{"book": {**AGENT, "metadata": UNDO}}, {"ask": AGENT}]).known("main", [{"start": CHILD}])
+        told.run().agent_does("r1.1.1").send(CancelRun(run_id="r1", compensate=compensate))
+        assert (told.status("run-r1"), told.status("task-r1.1.2")) == ("cancelled", "cancelled")
+        if compensate:
+            told.agent_does("r1.1.4")
+        assert told.status("run-r1.1") == ("compensated" if compensate else "cancelled")
+
+    def test_has_it_undone_as_a_whole(self, told):
+        told.known("child", [{"book": {**AGENT, "metadata": UNDO}}])
+        told.known("main", [{"start": CHILD}, {"ask": AGENT}]).run().agent_does("r1.1.1")
+        told.agent_does("r1.2", failing=True)
+        assert (told.status("run-r1"), told.status("run-r1.1")) == ("compensating", "compensating")
+        told.agent_does("r1.1.3")
+        assert (told.status("run-r1"), told.status("run-r1.1")) == ("compensated", "compensated")
+
+    def test_is_parked_if_what_is_undone_is_terminated(self, told):
+        told.known("child", [{"book": {**AGENT, "metadata": UNDO}}])
+        told.known("main", [{"start": CHILD}, {"ask": AGENT}]).run().agent_does("r1.1.1")
+        told.agent_does("r1.2", failing=True).send(TerminateRun(run_id="r1.1"))
+        while told.world.timers:
+            told.ring()
+        assert told.status("run-r1") == "parked"
+        assert told.send(SkipRunCompensation(run_id="r1")).status("run-r1") == "compensated"
+
+
+class TestAWorkflowWithASchedule:
+    @pytest.fixture
+    def told(self, ordered_world):
+        return Told(ordered_world, START_RUNS_ON_SCHEDULE)
+
+    def runs(self, told):
+        return sorted(told.world.streams("run"))
+
+    def test_starts_run_after_run(self, told):
+        told.known("main", [{"a": {"set": {"b": 1}}}], schedule={"every": "PT1H"})
+        for _ in range(3):
+            told.ring()
+        first, second, third = (told.events(f"run-{run_id}")[0] for run_id in self.runs(told))
+        assert first.labels == second.labels == third.labels == {"schedule": "every"}
+        due = [timer.at for timer in told.world.timers]
+        assert len(due) == 1
+        assert [told.status(f"run-{run_id}") for run_id in self.runs(told)] == ["completed"] * 3
+
+    def test_starts_the_next_after_the_end_of_the_one_before(self, told):
+        told.known("main", [{"hear": LISTEN}], schedule={"after": "PT1H"})
+        assert (len(self.runs(told)), told.world.timers) == (1, [])
+        told.send(PublishMessage(event=CloudEvent(specversion="1.0", id="1", source="/x", type="order.paid")))
+        assert [len(told.world.timers), len(told.ring().world.streams("run"))] == [1, 2]
+
+    @pytest.mark.parametrize("again", [False, True])
+    def test_starts_nothing_of_a_version_that_was_superseded(self, told, again):
+        told.known("main", [{"a": {"set": {"b": 1}}}], schedule={"every": "PT1H"})
+        told.known("main", [{"a": {"set": {"b": 2}}}], version="2.0.0")
+        if again:
+            told.send(ActivateWorkflow(workflow_id="test.main", workflow_version="1.0.0"))
+            assert [timer.at - told.world.timers[0].at < timedelta(hours=1) for timer in told.world.timers] == [
+                True
+            ] * 2
+        assert self.runs(told.ring()) == []
+        if again:
+            assert len(self.runs(told.ring())) == 1
+
+    def test_starts_nothing_once_it_is_deprecated(self, told):
+        told.known("main", [{"hear": LISTEN}], schedule={"cron": "0 * * * *", "on": {"any": []}})
+        told.send(DeprecateWorkflow(workflow_id="test.main", workflow_version="1.0.0")).ring()
+        told.send(PublishMessage(event=CloudEvent(specversion="1.0", id="1", source="/x", type="t")))
+        assert (self.runs(told), told.world.timers) == ([], [])
+
+    def test_starts_on_events_with_what_they_say(self, told):
+        on = {"one": {"with": {"type": "order.paid", "data": "${ .amount > 5 }"}}}
+        told.known("main", [{"a": {"set": "${ $workflow.input[0].amount }"}}], schedule={"on": on})
+        for number, amount in enumerate((3, 8)):
+            data = {"amount": amount}
+            event = CloudEvent(specversion="1.0", id=f"{number}", source="/x", type="order.paid", data=data)
+            told.send(PublishMessage(event=event))
+        (run_id,) = self.runs(told)
+        assert told.last(f"run-{run_id}").output == 8
+
+
+class TestAnyRuns:
+    @SETTINGS
+    @for_any(seed=st.integers(0, 2**32), steps=st.integers(50, 600))
+    def test_end_and_leave_nothing_open(self, ordered_world, seed, steps):
+        random = Random(seed)
+        world = ordered_world(*SAGAS)
+        company = Company(world, random)
+        company.start()
+        for _ in range(steps):
+            company.act()
+        company.finish()
+        assert {saga.name: world.memory[saga.name] for saga in AT_REST} == {
+            saga.name: empty for saga, empty in AT_REST.items()
+        }
+        for category in ("task", "job", "approval"):
+            assert company.open(category) == []
