@@ -2,8 +2,11 @@
 
 from infra.patterns.projection import Projection
 from projections.agent_directory import AGENT_DIRECTORY, AgentRow
+from projections.approval_board import APPROVAL_BOARD, ApprovalRow
 from projections.job_board import JOB_BOARD, JobRow
 from projections.node_board import NODE_BOARD, NodeRow
+from projections.run_directory import RUN_DIRECTORY, RunRow
+from projections.run_tasks import RUN_TASKS, RunTaskRow
 from projections.task_board import TASK_BOARD, TaskRow
 from projections.task_timeline import TASK_TIMELINE, TimelineRow
 from projections.workflow_definitions import WORKFLOW_DEFINITIONS, DefinitionRow
@@ -17,6 +20,9 @@ AnyProjection = (
     | Projection[JobRow]
     | Projection[WorkflowRow]
     | Projection[DefinitionRow]
+    | Projection[ApprovalRow]
+    | Projection[RunRow]
+    | Projection[RunTaskRow]
 )
 
 CATALOG: tuple[AnyProjection, ...] = (
@@ -27,4 +33,7 @@ CATALOG: tuple[AnyProjection, ...] = (
     JOB_BOARD,
     WORKFLOW_DIRECTORY,
     WORKFLOW_DEFINITIONS,
+    APPROVAL_BOARD,
+    RUN_DIRECTORY,
+    RUN_TASKS,
 )

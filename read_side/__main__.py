@@ -8,6 +8,7 @@ from infra.settings import Settings
 from read_side.api import create_application
 from read_side.live import Live
 from read_side.queries import Queries
+from read_side.task_texts import TaskTexts
 
 
 async def main() -> None:
@@ -17,7 +18,9 @@ async def main() -> None:
         await parts.news.listen(models.seen)
         await parts.stream.listen()
         live = Live(parts.store, parts.stream.woken, settings)
-        application = create_application(Queries(models, parts.store, settings), live, parts.store.head, parts.registry)
+        queries = Queries(models, parts.store, settings)
+        texts = TaskTexts(queries, parts.stream).routes()
+        application = create_application(queries, live, parts.store.head, parts.registry, texts)
         try:
             await run_together(
                 serve(application, settings.host, settings.query_port), live.run(), died=parts.store.died

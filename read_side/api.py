@@ -1,6 +1,6 @@
 """The query API: read models as lists, rows and summaries, the log as pages and as a live stream, and how far each model has come."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Gauge
 from pydantic import BaseModel, Field
@@ -15,11 +15,13 @@ from infra.adapters.web_parameters import QueryReader
 from infra.adapters.web_request import Answer, Request
 from projections.catalog import CATALOG
 from read_side.agents import AGENTS
+from read_side.approvals import APPROVALS
 from read_side.events import CLOUD_EVENT, EventLog
 from read_side.jobs import JOBS
 from read_side.live import Live
 from read_side.nodes import NODES
 from read_side.queries import QUERY_PARAMETERS, Queries, answer, found
+from read_side.runs import RUN_TASKS, RUNS
 from read_side.summaries import SUMMARIES, Summaries
 from read_side.tasks import TASKS, TIMELINE
 from read_side.workflows import DEFINITIONS, WORKFLOWS
@@ -27,9 +29,9 @@ from read_side.workflows import DEFINITIONS, WORKFLOWS
 TITLE = "Foldwork queries"
 DESCRIPTION = (
     "What the events have led to. Every answer of a read model tells in `Foldwork-Position` how far in the log it has seen. "
-    "Lists are in the order of their ids."
+    "Lists are in the order of their ids, that of runs is newest first."
 )
-LISTINGS = (AGENTS, TASKS, TIMELINE, NODES, JOBS, WORKFLOWS, DEFINITIONS)
+LISTINGS = (AGENTS, TASKS, TIMELINE, NODES, JOBS, WORKFLOWS, DEFINITIONS, APPROVALS, RUNS, RUN_TASKS)
 
 
 class ProjectionStatus(BaseModel):
@@ -49,9 +51,13 @@ class ProjectionPage(BaseModel):
 
 
 def create_application(
-    queries: Queries, live: Live, ready: Callable[[], Awaitable[object]], registry: CollectorRegistry
+    queries: Queries,
+    live: Live,
+    ready: Callable[[], Awaitable[object]],
+    registry: CollectorRegistry,
+    texts: Iterable[Route] = (),
 ) -> Application:
-    """The query API as an ASGI application."""
+    """The query API as an ASGI application; `texts` are the routes of TaskTexts."""
     metrics = WebMetrics(registry)
     listeners = Gauge("foldwork_live_listeners", "Clients that follow the log.", registry=registry)
     listeners.set_function(lambda: live.listeners)
@@ -60,6 +66,7 @@ def create_application(
         *(route for listing in LISTINGS for route in listing.routes(queries)),
         *Summaries(queries).routes(),
         *event_log.routes(),
+        *texts,
         _projections(queries),
         *operations(ready, metrics),
     ]

@@ -1,8 +1,8 @@
 """A read model as lists and single rows over HTTP: filters, keyset cursors and the schema, all from one declaration and the row class."""
 
 import types
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 import orjson
@@ -13,27 +13,50 @@ from infra.adapters.web_origin import tenant_of
 from infra.adapters.web_parameters import ID_PATTERN, POSITION_MAX, TEXT_PATTERN, Parameter, QueryReader
 from infra.adapters.web_request import Answer, Request
 from infra.errors import NotFound
-from infra.patterns.projection import Projection, Row
-from read_side.cursor import CURSOR, read_cursor, write_cursor
+from infra.patterns.projection import Key, Projection, Row
+from read_side.cursor import CURSOR, Filters, read_cursor, write_cursor
 from read_side.queries import QUERY_PARAMETERS, Queries, answer, found, page_schema
 
 R = TypeVar("R", bound=Row)
+E = TypeVar("E", bound=Row)
 
 FILTER_CHARACTERS_MAX = 200
+_ANY_TEXT: Schema = {"type": "string", "pattern": TEXT_PATTERN, "maxLength": FILTER_CHARACTERS_MAX}
+LABEL = Parameter(
+    "label",
+    "query",
+    {"type": "string", "pattern": r"^[^:\x00]+:[^\x00]*$", "maxLength": 2 * FILTER_CHARACTERS_MAX},
+    "Only those with this label: its name, which has no colon, a colon and its value.",
+)
+
+
+@dataclass(frozen=True)
+class Whole(Generic[R, E]):
+    """The entity that rows are below: it may have no rows yet, and `show(row, entity)` is how a row looks, knowing it."""
+
+    projection: Projection[E]
+    show: Callable[[R, E], R]
 
 
 @dataclass(frozen=True)
 class Listing(Generic[R]):
     """Rows of a read model at `/v1/<name>`, one of them at `/v1/<name>/{id}`. A row is equal to every filter that is given.
 
-    With `below`, the rows are those of one entity, in the order of the rest of the key: `/v1/<name>/{id}/<below>`.
+    `holding` are filters for a text that a list column holds: the column by the filter's name, for example `{"person": "people"}`.
+    With `below`, the rows are those of one entity, in the order of the rest of the key: `/v1/<name>/{id}/<below>`; `whole` is that
+    entity, if they depend on it. `newest_first_by` is a position that no two rows share; without it a list is in the order of the ids.
+    `labelled` rows have `labels`, and can be filtered by one of them.
     """
 
     name: str
     projection: Projection[R]
     unknown: type[NotFound]
     filters: tuple[str, ...] = ()
+    holding: Mapping[str, str] = field(default_factory=dict)
     below: str = ""
+    whole: Whole[R, Any] | None = None
+    newest_first_by: str = ""
+    labelled: bool = False
 
     @property
     def noun(self) -> str:
@@ -51,7 +74,14 @@ class Listing(Generic[R]):
     @property
     def order(self) -> tuple[str, ...]:
         """The columns by which a page follows another."""
+        if self.newest_first_by:
+            return (self.newest_first_by,)
         return self.projection.key[2:] if self.below else self.projection.key[1:]
+
+    @property
+    def models(self) -> list[str]:
+        """The read models that an answer is made of."""
+        return [self.projection.name, *([self.whole.projection.name] if self.whole else ())]
 
     def routes(self, queries: Queries) -> list[Route]:
         pages = _Pages(self, queries)
@@ -70,8 +100,9 @@ class Listing(Generic[R]):
             )
             return [Route("GET", self.path, pages.list_of_one, operation)]
         replies = found(f"A page of {self.name}.", page_schema(row)) | problems(400, 404, 409, 422, 500, 503, 504)
+        order = "newest first" if self.newest_first_by else "page by page"
         listing = Operation(
-            f"list_{self.name}", self.name, f"The {self.name} of a tenant, page by page", replies, parameters
+            f"list_{self.name}", self.name, f"The {self.name} of a tenant, {order}", replies, parameters
         )
         replies = found(f"The {self.noun}.", row) | problems(400, 404, 409, 422, 500, 503, 504)
         single = Operation(
@@ -93,7 +124,9 @@ class _Pages(Generic[R]):
         self._id = listing.id_parameter
         self._kinds = [_plain(fields[column].annotation) for column in listing.order]
         filters = [filter_parameter(name, fields[name].annotation) for name in listing.filters]
-        self.reader = QueryReader((*filters, queries.limit, CURSOR))
+        holding = [_holding_parameter(name, column) for name, column in listing.holding.items()]
+        labels = [LABEL] if listing.labelled else []
+        self.reader = QueryReader((*filters, *holding, *labels, queries.limit, CURSOR))
         self._nothing = QueryReader(())
 
     async def list(self, request: Request) -> Answer:
@@ -123,17 +156,54 @@ class _Pages(Generic[R]):
         filters = {**given, **equals}
         name = listing.path
         after = None if cursor is None else read_cursor(cursor, name, tenant_id, filters, self._kinds)
-        seen = await self._queries.seen([listing.projection.name], request)
-        rows = await self._queries.models.page(listing.projection, tenant_id, filters, listing.order, after, limit + 1)
+        seen = await self._queries.seen(listing.models, request)
+        rows = await self._rows(tenant_id, filters, after, limit + 1)
         if not rows and after is None and or_unknown:
-            raise listing.unknown
+            await self._require_known(tenant_id, equals)
         following = None
         if len(rows) > limit:
             rows = rows[:limit]
             key = tuple(getattr(rows[-1], column) for column in listing.order)
             following = write_cursor(name, tenant_id, filters, key)
+        rows = await self._shown(tenant_id, rows, equals)
         body = b'{"data":[%b],"next_cursor":%b}' % (b",".join(map(_dump, rows)), orjson.dumps(following))
         return answer(body, seen)
+
+    async def _rows(self, tenant_id: str, filters: Filters, after: Key | None, limit: int) -> Sequence[R]:
+        listing = self._listing
+        equal = {name: value for name, value in filters.items() if name not in (*listing.holding, LABEL.name)}
+        contains = {column: str(filters[name]) for name, column in listing.holding.items() if name in filters}
+        members = {}
+        if LABEL.name in filters:
+            label, _, text = str(filters[LABEL.name]).partition(":")
+            members["labels"] = (label, text)
+        return await self._queries.models.page(
+            listing.projection,
+            tenant_id,
+            equal,
+            listing.order,
+            after,
+            limit,
+            contains,
+            members,
+            descending=bool(listing.newest_first_by),
+        )
+
+    async def _whole(self, tenant_id: str, equals: Filters) -> Row | None:
+        """The entity that the rows are below, if they depend on it."""
+        whole = self._listing.whole
+        if whole is None:
+            return None
+        return await self._queries.models.get(whole.projection, (tenant_id, str(equals[self._id.name])))
+
+    async def _require_known(self, tenant_id: str, equals: Filters) -> None:
+        if await self._whole(tenant_id, equals) is None:
+            raise self._listing.unknown
+
+    async def _shown(self, tenant_id: str, rows: Sequence[R], equals: Filters) -> Sequence[R]:
+        whole = self._listing.whole
+        entity = await self._whole(tenant_id, equals) if rows else None
+        return rows if whole is None or entity is None else [whole.show(row, entity) for row in rows]
 
 
 def _dump(row: Row) -> bytes:
@@ -152,8 +222,12 @@ def filter_parameter(name: str, annotation: Any) -> Parameter:
     elif plain is int:
         schema = {"type": "integer", "minimum": 0, "maximum": POSITION_MAX}
     else:
-        schema = {"type": "string", "pattern": TEXT_PATTERN, "maxLength": FILTER_CHARACTERS_MAX}
+        schema = _ANY_TEXT
     return Parameter(name, "query", schema, f"Only those whose `{name}` is this.")
+
+
+def _holding_parameter(name: str, column: str) -> Parameter:
+    return Parameter(name, "query", _ANY_TEXT, f"Only those whose `{column}` hold this.")
 
 
 def _choices(annotation: Any) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Totals over the read models: `/v1/summaries/{agents,tasks,nodes,jobs}`."""
+"""Totals over the read models: `/v1/summaries/{agents,tasks,nodes,jobs,runs}`."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,6 +14,7 @@ from infra.patterns.projection import Projection
 from projections.agent_directory import AGENT_DIRECTORY
 from projections.job_board import JOB_BOARD
 from projections.node_board import NODE_BOARD
+from projections.run_directory import RUN_DIRECTORY
 from projections.task_board import TASK_BOARD
 from read_side.queries import QUERY_PARAMETERS, Queries, answer, found
 
@@ -68,7 +69,16 @@ class JobSummary(BaseModel):
     gpu_milli_ms: int
 
 
-SUMMARIES: tuple[type[BaseModel], ...] = (AgentSummary, TaskSummary, NodeSummary, JobSummary)
+class RunSummary(BaseModel):
+    """Runs by status, and how many of their tasks began and ended."""
+
+    by_status: dict[str, int]
+    tasks_started: int
+    tasks_completed: int
+    tasks_faulted: int
+
+
+SUMMARIES: tuple[type[BaseModel], ...] = (AgentSummary, TaskSummary, NodeSummary, JobSummary, RunSummary)
 
 Summarise = Callable[[str], Awaitable[BaseModel]]
 
@@ -87,6 +97,7 @@ class Summaries:
             self._route("tasks", TASK_BOARD, TaskSummary, self._tasks),
             self._route("nodes", NODE_BOARD, NodeSummary, self._nodes),
             self._route("jobs", JOB_BOARD, JobSummary, self._jobs),
+            self._route("runs", RUN_DIRECTORY, RunSummary, self._runs),
         ]
 
     def _route(self, plural: str, model: Projection[Any], kind: type[BaseModel], summarise: Summarise) -> Route:
@@ -129,6 +140,10 @@ class Summaries:
         )
         totals = await self._totals(NODE_BOARD, tenant_id, *columns)
         return NodeSummary(by_status=await self._counts(NODE_BOARD, tenant_id, "status"), **totals)
+
+    async def _runs(self, tenant_id: str) -> RunSummary:
+        totals = await self._totals(RUN_DIRECTORY, tenant_id, "tasks_started", "tasks_completed", "tasks_faulted")
+        return RunSummary(by_status=await self._counts(RUN_DIRECTORY, tenant_id, "status"), **totals)
 
     async def _jobs(self, tenant_id: str) -> JobSummary:
         counted = await self._store.count_by(JOB_BOARD, tenant_id, ("status", "priority"), ("gpu_milli_ms",))

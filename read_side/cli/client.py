@@ -1,0 +1,175 @@
+"""Asks both APIs for one tenant; what they refuse is said plainly, with what to do next.
+
+Guarantee: a question is asked again while its answer is not there yet; a command is sent once, under an id of its own.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from time import monotonic
+from types import TracebackType
+from typing import NamedTuple
+from urllib.parse import quote
+
+import httpx
+import orjson
+from pydantic import BaseModel, JsonValue, ValidationError
+
+from infra.errors import Fault, Rejection
+from infra.ids import new_id
+
+PAGE_ROWS = 1_000
+REQUEST_S_MAX = 30.0
+PATIENCE_S = 30.0
+RETRY_S = 0.2
+NOT_YET = frozenset({503, 504})
+
+JsonObject = dict[str, JsonValue]
+
+
+class Refused(Rejection):
+    """The request was refused."""
+
+
+class NotAnswering(Fault):
+    """The API does not answer."""
+
+
+class Accepted(BaseModel):
+    """The answer to a command: the version of its stream and the log's position after it."""
+
+    stream_id: str
+    version: int
+    position: int
+    event_ids: list[str]
+
+    @property
+    def entity_id(self) -> str:
+        """The stream id without its category."""
+        return self.stream_id.partition("-")[2]
+
+
+class Seen(NamedTuple):
+    """An answer of the query API, and the position that it reflects at least."""
+
+    found: JsonObject
+    position: int
+
+
+class _Field(BaseModel):
+    """Where in what was sent something is wrong."""
+
+    pointer: str | None = None
+    parameter: str | None = None
+    detail: str = ""
+
+    def __str__(self) -> str:
+        where = self.pointer if self.pointer is not None else self.parameter
+        return f"  {where or 'the body'}: {self.detail}"
+
+
+class _Problem(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    title: str = ""
+    detail: str | None = None
+    errors: list[_Field] = []
+
+
+class Client:
+    """Use it as a context."""
+
+    def __init__(
+        self, command_url: str, query_url: str, tenant: str, actor: str | None = None, groups: Sequence[str] = ()
+    ) -> None:
+        headers = {"Foldwork-Tenant": tenant}
+        if actor:
+            headers["Foldwork-Actor"] = actor
+        if groups:
+            headers["Foldwork-Groups"] = ", ".join(groups)
+        self._command_url = command_url
+        self._query_url = query_url
+        self._http = httpx.AsyncClient(timeout=REQUEST_S_MAX, headers=headers, trust_env=False)
+
+    async def __aenter__(self) -> "Client":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def send(
+        self, path: str, body: JsonObject | bytes, *, key: str | None = None, media_type: str = "application/json"
+    ) -> Accepted:
+        """Carry out a command. Raises Refused and NotAnswering."""
+        content = body if isinstance(body, bytes) else orjson.dumps(body)
+        headers = {"Content-Type": media_type, "Idempotency-Key": key or new_id()}
+        try:
+            reply = await self._http.post(self._command_url + path, content=content, headers=headers)
+        except httpx.TransportError as failure:
+            raise _silent("command", self._command_url, failure) from failure
+        return Accepted.model_validate_json(_accepted(reply).content)
+
+    async def ask(self, path: str, query: Mapping[str, str | int] | None = None, *, position: int = 0) -> Seen:
+        """What the query API says once it has seen a position. Raises Refused and NotAnswering."""
+        headers = {"Foldwork-Min-Position": str(position)} if position else {}
+        until = monotonic() + PATIENCE_S
+        while True:
+            try:
+                reply = await self._http.get(self._query_url + path, params=query, headers=headers)
+            except httpx.TransportError as failure:
+                raise _silent("query", self._query_url, failure) from failure
+            if reply.status_code not in NOT_YET or monotonic() > until:
+                break
+            await asyncio.sleep(RETRY_S)
+        seen = int(_accepted(reply).headers.get("foldwork-position", 0))
+        return Seen(orjson.loads(reply.content), seen)
+
+    async def rows(
+        self, path: str, query: Mapping[str, str | int], rows_max: int, *, position: int = 0
+    ) -> AsyncIterator[Seen]:
+        """The first rows of a list, one by one, each with the position that it reflects at least."""
+        cursor: dict[str, str] = {}
+        while rows_max > 0:
+            page = {**query, "limit": min(rows_max, PAGE_ROWS), **cursor}
+            answer, seen = await self.ask(path, page, position=position)
+            rows = answer["data"]
+            assert isinstance(rows, list)
+            for row in rows:
+                assert isinstance(row, dict)
+                yield Seen(row, seen)
+            rows_max -= len(rows)
+            if not isinstance(answer["next_cursor"], str):
+                return
+            cursor = {"cursor": answer["next_cursor"]}
+
+
+def path_of(*parts: str) -> str:
+    """A path under `/v1`, whatever an id that somebody typed holds."""
+    return "/".join(("/v1", *(quote(part, safe="") for part in parts)))
+
+
+def _silent(which: str, url: str, failure: Exception) -> NotAnswering:
+    cause = str(failure) or type(failure).__name__
+    return NotAnswering(f"The {which} API at {url} does not answer: {cause}\nIs the system up? See `foldwork status`.")
+
+
+def _accepted(reply: httpx.Response) -> httpx.Response:
+    if reply.is_success:
+        return reply
+    try:
+        problem = _Problem.model_validate_json(reply.content)
+    except ValidationError:
+        problem = _Problem()
+    what = problem.detail or problem.title or f"The answer is {reply.status_code} {reply.reason_phrase}."
+    raise Refused("\n".join([what, *map(str, problem.errors), *_next_step(reply)]))
+
+
+def _next_step(reply: httpx.Response) -> list[str]:
+    """What to look at, by what was asked of what."""
+    _, _, noun, *rest = reply.request.url.path.split("/")
+    if reply.status_code == httpx.codes.NOT_FOUND and noun in ("runs", "workflows"):
+        return [f"`foldwork {'runs' if noun == 'runs' and rest else 'workflows'} list` shows which there are."]
+    if reply.status_code == httpx.codes.CONFLICT and noun == "runs" and rest:
+        return [f"`foldwork runs show {rest[0]}` shows where it stands."]
+    return ["`foldwork status` shows what is wrong."] if reply.is_server_error else []
