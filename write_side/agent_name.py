@@ -58,7 +58,7 @@ def decide(command: AgentNameCommand, state: AgentNameState) -> list[AgentNameEv
             if state.held_by == agent_id:
                 return []
             if state.held_by is not None:
-                raise AgentNameTaken(f"another agent is named {name!r}", name=name)
+                raise AgentNameTaken(f"another agent is named {name!r}", name=name, agent_id=state.held_by)
             return [AgentNameClaimed(name=name, agent_id=agent_id)]
         case ReleaseAgentName(name=name, agent_id=agent_id):
             return [AgentNameReleased(name=name, agent_id=agent_id)] if state.held_by == agent_id else []

@@ -4,40 +4,38 @@ Guarantee: 200 or 201 means that the events are on disk; a repeated Idempotency-
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 import orjson
 import structlog
-from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, Field
 
 from events.envelope import Origin
 from infra.adapters.event_store import Appended
 from infra.adapters.problem import InvalidFields, dump, problem, unexpected
 from infra.adapters.web import Application, Route
-from infra.adapters.web_docs import Operation, Reply, Schema, components, document, problems, reference
+from infra.adapters.web_docs import Schema, components, document
 from infra.adapters.web_metrics import Tally, WebMetrics
 from infra.adapters.web_operations import documentation, operations
-from infra.adapters.web_origin import BATCH_PARAMETERS, COMMAND_PARAMETERS, Sender, command_id_of, expected_version_of
-from infra.adapters.web_parameters import POSITION_MAX, PRINTABLE_PATTERN
+from infra.adapters.web_origin import (
+    Sender,
+    command_id_of,
+    expected_version_of,
+    groups_of,
+)
 from infra.adapters.web_request import JSON, Answer, Request
 from infra.engines.command_bus import CommandBus
-from infra.errors import Fault, Rejection
+from infra.errors import Fault, NotFound, Rejection
 from infra.patterns.decider import Command, DeciderCatalog
 from infra.settings import Settings
 from infra.telemetry import queue_depths
-from write_side.batch import ARRAY, LINES, BatchReader
+from write_side.acted import Acted
+from write_side.batch import BatchReader
+from write_side.command_docs import BATCH, DESCRIPTION, RESULT, TITLE, batch_operation, one_of_many, operation_of
 from write_side.command_route import CommandReader, CommandRoute, command_routes
 
 log = structlog.get_logger()
-
-TITLE = "Foldwork commands"
-DESCRIPTION = (
-    "Every command that is accepted becomes events in one log. Errors are problem documents (RFC 9457). "
-    "What is recorded can be read at the query API once its read models have seen the position in `Foldwork-Position`."
-)
-_POSITION: Schema = {"type": "integer", "minimum": 0, "maximum": POSITION_MAX}
 
 
 class CommandAnswer(BaseModel):
@@ -47,6 +45,10 @@ class CommandAnswer(BaseModel):
     version: int = Field(ge=0)
     position: int = Field(ge=0)
     event_ids: list[str]
+
+
+class CommandUnknown(NotFound):
+    """There is no such command."""
 
 
 class SignsOfLife(Protocol):
@@ -72,47 +74,60 @@ class CommandEdge:
 
     def routes(self) -> list[Route]:
         routes = [
-            Route("POST", reader.route.path, self._endpoint(reader), _operation(reader.route))
+            Route("POST", path, self._endpoint(reader), operation_of(reader.route, path))
             for reader in self._readers.values()
+            for path in reader.route.paths
         ]
-        return [*routes, Route("POST", "/v1/commands", self._execute_many, _batch_operation(self._settings))]
+        return [*routes, Route("POST", "/v1/commands", self._execute_many, batch_operation(self._settings))]
 
-    def schemas(self) -> Schema:
+    @property
+    def commands(self) -> list[CommandRoute]:
+        """The commands that it takes."""
+        return [reader.route for reader in self._readers.values()]
+
+    def schemas(self, *, id_in_body: bool = False) -> Schema:
         """The schemas of all bodies and answers, by name."""
-        bodies = components([reader.route.command for reader in self._readers.values()], "validation")
-        for name, reader in self._readers.items():
-            bodies[name] = reader.route.schema(bodies[name])
+        bodies = components([route.command for route in self.commands], "validation")
+        for route in self.commands:
+            bodies[route.name] = route.schema(bodies[route.name], id_in_body=id_in_body)
         answers = components([CommandAnswer], "serialization")
-        return {**bodies, **answers, "Command": _one_of_many(list(self._readers)), "CommandResult": _RESULT}
+        return {**bodies, **answers, "Command": one_of_many(list(self._readers)), "CommandResult": RESULT}
 
     def _endpoint(self, reader: CommandReader) -> Callable[[Request], Awaitable[Answer]]:
-        creates, collection = reader.route.command.creates, reader.route.collection
-        bytes_max, body_required = self._settings.body_bytes_max, _body_required(reader.route)
-        media_types, is_document = reader.route.media_types, reader.route.command.whole_body is not None
-
         async def execute(request: Request) -> Answer:
-            sender = Sender(request)
-            command_id, expected_version = command_id_of(request), expected_version_of(request)
-            if request.query:
-                raise InvalidFields(
-                    [{"parameter": "", "in": "query", "detail": "there are no parameters in the query"}]
-                )
-            body = await request.body(bytes_max)
-            media_type = request.require_media_type(*media_types) if body or body_required else JSON
-            if is_document:
-                command = await asyncio.to_thread(reader.read_document, body, media_type)
-            else:
-                command = reader.read(body) if creates else reader.read_with_id(body, request.parameter)
-            appended = await self._execute(
-                reader, command, sender.origin(command_id), expected_version, command_id is not None
-            )
-            position = (b"foldwork-position", b"%d" % appended.position)
-            if not creates:
-                return Answer(200, _dump(appended), (position,))
-            location = f"{collection}/{appended.stream_id.partition('-')[2]}".encode()
-            return Answer(201, _dump(appended), (position, (b"location", location)))
+            return await self._answer(reader, request, id_in_body=reader.route.command.creates)
 
         return execute
+
+    async def answer(self, name: str, request: Request) -> Answer:
+        """What a request is answered that names its command and has the id, if any, in the body. Raises CommandUnknown."""
+        if name == BATCH:
+            return await self._execute_many(request)
+        reader = self._readers.get(name)
+        if reader is None:
+            raise CommandUnknown(f"There is no command {name[:100]!r}.")
+        return await self._answer(reader, request, id_in_body=True)
+
+    async def _answer(self, reader: CommandReader, request: Request, *, id_in_body: bool) -> Answer:
+        route = reader.route
+        sender = Sender(request)
+        command_id, expected_version = command_id_of(request), expected_version_of(request)
+        _refuse_query(request)
+        body = await request.body(self._settings.body_bytes_max)
+        media_type = request.require_media_type(*route.media_types) if body or route.body_required else JSON
+        if route.command.whole_body is not None:
+            command = await asyncio.to_thread(reader.read_document, body, media_type)
+        else:
+            command = reader.read(body) if id_in_body else reader.read_with_id(body, request.parameter)
+        if reader.acted and isinstance(command, Acted):
+            command = command.sent_by(sender.actor, groups_of(request))
+        origin = sender.origin(command_id)
+        appended = await self._execute(reader, command, origin, expected_version, command_id is not None)
+        position = (b"foldwork-position", b"%d" % appended.position)
+        if not route.command.creates:
+            return Answer(200, _dump(appended), (position,))
+        location = f"{route.collection}/{appended.stream_id.partition('-')[2]}".encode()
+        return Answer(201, _dump(appended), (position, (b"location", location)))
 
     async def _execute(
         self, reader: CommandReader, command: Command, origin: Origin, expected_version: int | None, remember: bool
@@ -135,14 +150,16 @@ class CommandEdge:
 
     async def _execute_many(self, request: Request) -> Answer:
         sender = Sender(request)
-        if request.query:
-            raise InvalidFields([{"parameter": "", "in": "query", "detail": "there are no parameters in the query"}])
-        items = await self._batch_reader.read(request)
+        _refuse_query(request)
+        items = await self._batch_reader.read(request, sender)
         readable = [item for item in items if not isinstance(item, Rejection)]
         self._under_way += len(readable)
         try:
             outcomes = await self._bus.execute_many(
-                [(command, sender.origin(command_id), command_id is not None) for _, command, command_id in readable]
+                [
+                    (command, sender.origin(command_id, within), command_id is not None)
+                    for _, command, command_id, within in readable
+                ]
             )
         finally:
             self._under_way -= len(readable)
@@ -152,7 +169,7 @@ class CommandEdge:
             if isinstance(item, Rejection):
                 results.append(problem(item))
                 continue
-            reader, command, _ = item
+            reader, command, _, _ = item
             outcome = next(ends)
             if isinstance(outcome, Appended):
                 position = max(position, outcome.position)
@@ -165,22 +182,15 @@ class CommandEdge:
 
 
 def create_application(
-    bus: CommandBus,
-    catalog: DeciderCatalog,
-    liveness: SignsOfLife,
-    ready: Callable[[], Awaitable[object]],
-    registry: CollectorRegistry,
-    settings: Settings,
+    edge: CommandEdge, ready: Callable[[], Awaitable[object]], metrics: WebMetrics, beside: Iterable[Route] = ()
 ) -> Application:
-    """The command API as an ASGI application."""
-    metrics = WebMetrics(registry)
-    edge = CommandEdge(bus, catalog, liveness, settings, metrics)
+    """The command API as an ASGI application; `beside` are routes that are not in its document."""
     routes = [*edge.routes(), *operations(ready, metrics)]
 
     def describe() -> bytes:
         return document(TITLE, DESCRIPTION, routes, edge.schemas())
 
-    return Application([*routes, *documentation(TITLE, describe)], metrics)
+    return Application([*routes, *documentation(TITLE, describe), *beside], metrics)
 
 
 def _members(appended: Appended) -> dict[str, object]:
@@ -211,73 +221,6 @@ def _problem_of(error: Exception, command: str) -> dict[str, object]:
     return unexpected()
 
 
-def _body_required(route: CommandRoute) -> bool:
-    """Whether there is a field that must be given."""
-    hidden = route.server_fields | (set() if route.command.creates else {route.id_field})
-    return any(field.is_required() for name, field in route.command.model_fields.items() if name not in hidden)
-
-
-def _operation(route: CommandRoute) -> Operation:
-    command = route.command
-    headers: dict[str, Schema] = {"Foldwork-Position": _POSITION}
-    if command.creates:
-        headers["Location"] = {"type": "string", "pattern": f"^{route.collection}/[^/]+$"}
-    accepted = Reply("The events are recorded.", reference("CommandAnswer"), headers=headers)
-    return Operation(
-        id=route.name,
-        tag=f"{route.category}s",
-        summary=(command.__doc__ or route.name).strip().splitlines()[0],
-        replies={201 if command.creates else 200: accepted, **problems(400, 404, 409, 413, 415, 422, 500, 503)},
-        parameters=COMMAND_PARAMETERS if command.creates else (route.id_parameter, *COMMAND_PARAMETERS),
-        body={media_type.decode(): reference(route.name) for media_type in route.media_types[:2]},
-        body_required=_body_required(route),
-    )
-
-
-def _batch_operation(settings: Settings) -> Operation:
-    results: Schema = {
-        "type": "object",
-        "required": ["results"],
-        "additionalProperties": False,
-        "properties": {"results": {"type": "array", "items": reference("CommandResult")}},
-    }
-    items: Schema = {"anyOf": [reference("Command"), {}]}
-    return Operation(
-        id="ExecuteCommands",
-        tag="commands",
-        summary="Carry out many commands, in order, with one result each",
-        description=(
-            f"Up to {settings.commands_per_request_max} commands. Each succeeds or fails on its own; what is not a command gets a "
-            "4xx result. The fields are those of the command's own route, with the id beside them. `application/x-ndjson` takes "
-            "one command per line."
-        ),
-        replies={
-            200: Reply("One result per command.", results, headers={"Foldwork-Position": _POSITION}),
-            **problems(400, 413, 415, 422, 500, 503),
-        },
-        parameters=BATCH_PARAMETERS,
-        body={
-            ARRAY.decode(): {"type": "array", "items": items, "maxItems": settings.commands_per_request_max},
-            LINES.decode(): {"type": "string"},
-        },
-    )
-
-
-def _one_of_many(names: list[str]) -> Schema:
-    return {
-        "type": "object",
-        "required": ["command"],
-        "properties": {
-            "command": {"enum": names},
-            "command_id": {"type": "string", "pattern": PRINTABLE_PATTERN, "description": "Like Idempotency-Key."},
-        },
-    }
-
-
-_RESULT: Schema = {
-    "description": "The answer to one command: `status`, and the members of its answer or of its problem document.",
-    "type": "object",
-    "required": ["status"],
-    "properties": {"status": {"type": "integer", "minimum": 200, "maximum": 599}},
-    "anyOf": [reference("CommandAnswer"), reference("Problem")],
-}
+def _refuse_query(request: Request) -> None:
+    if request.query:
+        raise InvalidFields([{"parameter": "", "in": "query", "detail": "there are no parameters in the query"}])

@@ -7,11 +7,12 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from infra.adapters.problem import InvalidFields, Malformed
-from infra.adapters.web_origin import read_command_id
+from infra.adapters.web_origin import Sender, Within, groups_of, read_id, read_trace
 from infra.adapters.web_request import Request
 from infra.errors import Invalid, Rejection
 from infra.patterns.decider import Command
 from infra.settings import Settings
+from write_side.acted import Acted
 from write_side.command_route import CommandReader
 
 ARRAY, LINES = b"application/json", b"application/x-ndjson"
@@ -30,8 +31,8 @@ class NotACommand(Invalid):
     """A command is a JSON object with the member `command`."""
 
 
-Item = tuple[CommandReader, Command, str | None]
-"""A command, and the id that its sender gave it, if any."""
+Item = tuple[CommandReader, Command, str | None, Within]
+"""A command, the id that its sender gave it, if any, and what it belongs to."""
 
 
 class BatchReader:
@@ -41,8 +42,9 @@ class BatchReader:
         self._readers = readers
         self._settings = settings
 
-    async def read(self, request: Request) -> list[Item | Rejection]:
+    async def read(self, request: Request, sender: Sender) -> list[Item | Rejection]:
         """One entry per command: what it is, or why it is refused. Raises a Rejection if the whole cannot be read."""
+        groups = groups_of(request)
         media_type = request.require_media_type(ARRAY, LINES)
         body = await request.body(self._settings.body_bytes_max)
         found: list[Item | Rejection] = []
@@ -50,7 +52,10 @@ class BatchReader:
             try:
                 if isinstance(document, Rejection):
                     raise document
-                found.append(self._read_one(document))
+                reader, command, command_id, within = await self._read_one(document)
+                if reader.acted and isinstance(command, Acted):
+                    command = command.sent_by(sender.actor, groups)
+                found.append((reader, command, command_id, within))
             except Rejection as rejection:
                 found.append(rejection)
             if len(found) % _PAUSE_EVERY == 0:
@@ -83,13 +88,18 @@ class BatchReader:
     def _too_many(self) -> TooManyCommands:
         return TooManyCommands(f"One request may hold {self._settings.commands_per_request_max} commands.")
 
-    def _read_one(self, document: Any) -> Item:
+    async def _read_one(self, document: Any) -> Item:
         if not isinstance(document, dict):
             raise NotACommand
         name = document.pop("command", None)
         reader = self._readers.get(name) if isinstance(name, str) else None
         if reader is None:
             raise UnknownCommand(f"There is no command {name[:100]!r}." if isinstance(name, str) else None)
-        command_id = document.pop("command_id", None)
-        known_id = None if command_id is None else read_command_id(command_id)
-        return reader, reader.read(to_json(document)), known_id
+        command_id = read_id("command_id", document.pop("command_id", None))
+        correlation_id = read_id("correlation_id", document.pop("correlation_id", None))
+        traceparent = read_trace(document.pop("traceparent", None))
+        body = to_json(document)
+        # A whole document may take seconds to understand.
+        whole = reader.route.command.whole_body is not None
+        command = await asyncio.to_thread(reader.read, body) if whole else reader.read(body)
+        return reader, command, command_id, (correlation_id, traceparent)

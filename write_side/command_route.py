@@ -10,17 +10,21 @@ from pydantic_core import from_json, to_json
 
 from infra.adapters.document_text import parse_document
 from infra.adapters.problem import ERRORS_COUNTED_MAX, InvalidFields, Malformed, of_validation
+from infra.adapters.web_origin import COMMAND_PARAMETERS, GROUPS
 from infra.adapters.web_parameters import ID_PATTERN, Parameter
 from infra.adapters.web_request import JSON
 from infra.patterns.decider import Command, DeciderCatalog
+from write_side.acted import Acted
 
 _BLANKS = b" \t\r\n"
-YAML = (b"application/yaml", b"application/x-yaml", b"text/yaml")
 
 
 @dataclass(frozen=True)
 class CommandRoute:
-    """A public command: `POST /v1/<category>s` if it creates, else `POST /v1/<category>s/{<category>_id}/<verb>`."""
+    """A public command: `POST /v1/<category>s` if it creates, else `POST /v1/<category>s/{<category>_id}/<verb>`.
+
+    A default command has a second path, without the verb.
+    """
 
     command: type[Command]
     category: str
@@ -46,6 +50,10 @@ class CommandRoute:
         return f"{self.collection}/{{{self.id_field}}}/{self.verb}"
 
     @property
+    def paths(self) -> tuple[str, ...]:
+        return (self.path, self.path.removesuffix(f"/{self.verb}")) if self.command.is_default else (self.path,)
+
+    @property
     def id_field(self) -> str:
         return f"{self.category}_id"
 
@@ -56,8 +64,13 @@ class CommandRoute:
         )
 
     @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        of_path = () if self.command.creates else (self.id_parameter,)
+        return (*of_path, *COMMAND_PARAMETERS, *((GROUPS,) if issubclass(self.command, Acted) else ()))
+
+    @property
     def media_types(self) -> tuple[bytes, ...]:
-        return (JSON, *YAML) if self.command.whole_body is not None else (JSON,)
+        return (JSON, *(media_type.encode() for media_type in self.command.whole_body_types))
 
     @property
     def server_fields(self) -> frozenset[str]:
@@ -65,11 +78,21 @@ class CommandRoute:
         fields = self.command.model_fields.items()
         return frozenset(name for name, field in fields if _marks(field.json_schema_extra).get("server"))
 
-    def schema(self, whole: dict[str, Any]) -> dict[str, Any]:
-        """The schema of the body, from that of the class: without the id in the path and without what the server fills."""
+    def _hidden(self, id_in_body: bool) -> frozenset[str]:
+        """The fields that a body does not have: the id where it is in the path, and what the server fills."""
+        return self.server_fields | (set() if id_in_body or self.command.creates else {self.id_field})
+
+    @cached_property
+    def body_required(self) -> bool:
+        """Whether there is a field that must be given, beside the id."""
+        hidden = self._hidden(id_in_body=False)
+        return any(field.is_required() for name, field in self.command.model_fields.items() if name not in hidden)
+
+    def schema(self, whole: dict[str, Any], *, id_in_body: bool = False) -> dict[str, Any]:
+        """The schema of the body, from that of the class."""
         if self.command.whole_body is not None:
             return dict(whole["properties"][self.command.whole_body], description=whole.get("description", ""))
-        hidden = self.server_fields | (set() if self.command.creates else {self.id_field})
+        hidden = self._hidden(id_in_body)
         schema = dict(whole)
         schema["properties"] = {name: field for name, field in whole["properties"].items() if name not in hidden}
         schema["required"] = [name for name in whole.get("required", ()) if name not in hidden]
@@ -88,6 +111,7 @@ class CommandReader:
     def __init__(self, route: CommandRoute) -> None:
         self.route = route
         self.heartbeat: bool = getattr(route.command, "heartbeat", False)
+        self.acted = issubclass(route.command, Acted)
         self._validate = route.command.__pydantic_validator__.validate_json
         self._id_field = route.id_field
         self._id_parameter = route.id_parameter
@@ -121,7 +145,15 @@ class CommandReader:
 
     def read_document(self, body: bytes, media_type: bytes) -> Command:
         """A command of which the body is one field, the whole of it."""
-        return self.read(to_json({self.route.command.whole_body: parse_document(body, media_type.decode())}))
+        name = self.route.command.whole_body
+        try:
+            return self.read(to_json({name: parse_document(body, media_type.decode())}))
+        except InvalidFields as invalid:
+            # The document is the whole of what was sent.
+            errors = invalid.details["errors"]
+            raise InvalidFields(
+                [{**each, "pointer": each["pointer"].removeprefix(f"/{name}")} for each in errors]
+            ) from None
 
     def read_with_id(self, body: bytes, entity_id: str) -> Command:
         """A command whose id is in the path; the body may be empty if nothing else is required."""

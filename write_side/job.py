@@ -267,7 +267,7 @@ def _fail(command: FailJob, state: JobState, node_id: str) -> JobAttemptFailed |
     return JobAttemptFailed(node_id=node_id, attempt=attempt, error=error, duration_ms=duration_ms, retry_at=retry_at)
 
 
-def consults(command: JobCommand) -> Sequence[str]:
+def consults(command: JobCommand, state: object) -> Sequence[str]:
     return (*streams_of(command.job_id, command.depends_on), FLEET_STREAM) if isinstance(command, SubmitJob) else ()
 
 

@@ -252,7 +252,7 @@ def _start(state: TaskState) -> list[TaskEvent]:
     return [TaskStarted(agent_id=state.agent_id)]
 
 
-def consults(command: TaskCommand) -> Sequence[str]:
+def consults(command: TaskCommand, state: object) -> Sequence[str]:
     match command:
         case RequestTask(agent_id=str(agent_id)) | AssignTask(agent_id=agent_id):
             return (f"agent-{agent_id}",)

@@ -1,6 +1,6 @@
 """The command API in the test's own process, on the event store in memory."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,10 +9,12 @@ import orjson
 
 from events.catalog import CATALOG as EVENTS
 from infra.adapters.memory_store import MemoryEventStore
+from infra.adapters.web import Application, Route
+from infra.adapters.web_metrics import WebMetrics
 from infra.engines.command_bus import CommandBus
 from infra.settings import Settings
 from infra.telemetry import new_registry
-from write_side.api import create_application
+from write_side.api import CommandEdge, create_application
 from write_side.catalog import CATALOG
 
 
@@ -29,8 +31,12 @@ class Heard:
 class CommandApi:
     """A client of the API, and what is behind it."""
 
-    def __init__(self, http: httpx.AsyncClient, log: MemoryEventStore, heard: Heard) -> None:
-        self.http, self.log, self.heard = http, log, heard
+    def __init__(self, http: httpx.AsyncClient, log: MemoryEventStore, heard: Heard, edge: CommandEdge) -> None:
+        self.http, self.log, self.heard, self.edge = http, log, heard, edge
+
+    def application(self, beside: Iterable[Route]) -> Application:
+        """The API once more, with other routes beside its own."""
+        return create_application(self.edge, self.log.head, WebMetrics(new_registry()), beside)
 
     async def post(self, path: str, fields: Any = None, **headers: str) -> httpx.Response:
         """Send a command; `idempotency_key="k"` is the header Idempotency-Key."""
@@ -56,7 +62,9 @@ class CommandApi:
 async def command_api(settings: Settings) -> AsyncIterator[CommandApi]:
     log, heard = MemoryEventStore(), Heard()
     bus = CommandBus(log, CATALOG, EVENTS, settings)
-    application = create_application(bus, CATALOG, heard, log.head, new_registry(), settings)
+    metrics = WebMetrics(new_registry())
+    edge = CommandEdge(bus, CATALOG, heard, settings, metrics)
+    application = create_application(edge, log.head, metrics)
     transport = httpx.ASGITransport(application)
     async with httpx.AsyncClient(transport=transport, base_url="http://commands") as http:
-        yield CommandApi(http, log, heard)
+        yield CommandApi(http, log, heard, edge)

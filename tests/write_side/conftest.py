@@ -28,7 +28,7 @@ class Scenario:
     def when(self, command: Command) -> "Scenario":
         others = {
             stream_id: self._others.get(stream_id, CATALOG.of_stream(stream_id).initial)
-            for stream_id in self._decider.consults(command)
+            for stream_id in self._decider.consults(command, self._state)
         }
         try:
             events = list(self._decider.decide_all(command, self._state, others))
@@ -55,6 +55,11 @@ class Scenario:
     @property
     def state(self) -> Any:
         return self._state
+
+    @property
+    def rejection(self) -> Rejection:
+        assert isinstance(self._outcome, Rejection)
+        return self._outcome
 
     @property
     def events(self) -> list[Event]:

@@ -26,7 +26,13 @@ class TestTheRoutes:
         assert paths["UpdateAgentCapabilities"] == "/v1/agents/{agent_id}/update-capabilities"
         assert paths["RecordTaskStep"] == "/v1/tasks/{task_id}/record-step"
         assert paths["HandOverTask"] == "/v1/tasks/{task_id}/hand-over"
+        assert paths["DecideApproval"] == "/v1/approvals/{approval_id}/decide"
         assert paths["HeartbeatNode"] == "/v1/nodes/{node_id}/heartbeat"
+
+    def test_go_without_a_verb_for_a_default_command(self) -> None:
+        paths = {route.name: route.paths for route in command_routes(CATALOG)}
+        assert paths["DecideApproval"] == ("/v1/approvals/{approval_id}/decide", "/v1/approvals/{approval_id}")
+        assert paths["CancelApproval"] == ("/v1/approvals/{approval_id}/cancel",)
 
     def test_leave_out_what_only_sagas_send(self) -> None:
         assert not {route.name for route in command_routes(CATALOG)} & {"QueueJob", "ReserveNode", "ClaimAgentName"}

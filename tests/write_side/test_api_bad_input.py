@@ -178,10 +178,11 @@ class TestAHeader:
         + [("idempotency-key", value) for value in ("", "x" * 256, "a\tb", "ä")]
         + [("foldwork-expected-version", value) for value in ("", "-1", "1.0", "x", "9" * 30, "+1", "01")]
         + [("foldwork-actor", value) for value in ("", "a b", "x" * 201)]
+        + [("foldwork-groups", value) for value in ("", ",", "a,", "a,,b", "-a", "ä", "x" * 101, ",".join(["g"] * 101))]
         + [("foldwork-correlation-id", value) for value in ("", "x" * 256)],
     )
     async def test_of_a_bad_form_is_invalid(self, api: CommandApi, name: str, value: str) -> None:
         headers = {"content-type": "application/json", name: value.encode("utf-8")}
-        answer = await api.http.post("/v1/agents", content=GOOD, headers=headers)
+        answer = await api.http.post("/v1/approvals", content=b'{"title":"t","people":["ada"]}', headers=headers)
         assert answer.status_code == 422
         assert answer.json()["errors"][0]["parameter"].lower() == name

@@ -84,6 +84,12 @@ class TestACommandIdInABatch:
         repeated = (await results(api, {**CREATE, "command_id": "k"}))[0]
         assert {**single.json(), "status": 201} == repeated
 
+    async def test_may_belong_to_a_request_of_its_own(self, api: CommandApi) -> None:
+        trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        await results(api, {**CREATE, "command_id": "k", "correlation_id": "req-1", "traceparent": trace})
+        origin = await api.origin_of_last()
+        assert (origin["command_id"], origin["correlation_id"], origin["traceparent"]) == ("k", "req-1", trace)
+
     @pytest.mark.parametrize("command_id", ["", "x" * 256, 1, "ä", "a\n", {}])
     async def test_of_a_bad_form_is_refused(self, api: CommandApi, command_id: object) -> None:
         assert (await results(api, {**CREATE, "command_id": command_id}))[0]["errors"][0]["pointer"] == "/command_id"

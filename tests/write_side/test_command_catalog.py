@@ -3,23 +3,34 @@
 import pytest
 
 from infra.patterns.decider import Command
+from write_side.acted import Acted
 from write_side.catalog import CATALOG
 from write_side.timed import Timed
 
 COMMANDS = sorted(CATALOG.commands.values(), key=lambda command: command.__name__)
-CATEGORIES = ["agent", "agent_name", "task", "node", "fleet", "job", "workflow"]
+CATEGORIES = ["agent", "agent_name", "task", "node", "fleet", "job", "workflow", "run", "approval", "message"]
 INTERNAL = {
     "AddFleetNode",
+    "AdvanceRun",
+    "AnswerRunTask",
     "AssignJob",
     "ClaimAgentName",
+    "CompensateRun",
+    "DeliverRunEvent",
     "FailJobForDependency",
+    "FailRunTask",
+    "FireRunTimer",
     "QueueJob",
     "ReleaseAgentName",
     "ReleaseNode",
     "RemoveFleetNode",
     "RequeueJob",
     "ReserveNode",
+    "StartChildRun",
+    "StartScheduledRun",
     "TakeNodeOffline",
+    "TimeOutApproval",
+    "TimeOutRunTask",
     "TimeOutTask",
 }
 
@@ -39,8 +50,23 @@ class TestTheCatalog:
         assert {command.__name__ for command in COMMANDS if not command.public} == INTERNAL
 
     def test_has_one_creating_command_for_each_thing_that_people_make(self):
-        creating = {command.__name__ for command in COMMANDS if command.creates}
-        assert creating == {"CreateAgent", "RequestTask", "RegisterNode", "SubmitJob", "RegisterWorkflow"}
+        creating = {command.__name__ for command in COMMANDS if command.creates and command.public}
+        assert creating == {
+            "CreateAgent",
+            "RequestTask",
+            "RegisterNode",
+            "SubmitJob",
+            "RegisterWorkflow",
+            "StartRun",
+            "RequestApproval",
+            "PublishMessage",
+        }
+
+    def test_has_one_default_command_at_most_for_each_stream(self):
+        for decider in CATALOG.deciders:
+            default = [command for command in decider.commands if command.is_default]
+            assert len(default) <= 1
+            assert not any(command.creates or not command.public for command in default)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
@@ -56,10 +82,18 @@ class TestEveryCommand:
     def test_gets_its_id_from_the_server_only_if_it_creates(self, command: type[Command]):
         decider = CATALOG.of(command)
         if decider.category != "fleet" and command.whole_body is None:
-            assert command.model_fields[f"{decider.category}_id"].is_required() is not command.creates
+            by_server = command.creates and command.public
+            assert command.model_fields[f"{decider.category}_id"].is_required() is not by_server
 
     def test_takes_the_time_from_the_server_if_it_needs_it(self, command: type[Command]):
         if issubclass(command, Timed):
             schema = command.model_json_schema()
             assert schema["properties"]["at"]["server"] is True
             assert "at" not in schema["required"]
+
+    def test_takes_its_sender_from_the_server_if_it_needs_them(self, command: type[Command]):
+        if issubclass(command, Acted):
+            schema = command.model_json_schema()
+            for name in ("actor", "groups_of_actor"):
+                assert schema["properties"][name]["server"] is True
+                assert name not in schema["required"]

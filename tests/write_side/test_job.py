@@ -108,7 +108,7 @@ class TestAnUnknownJob:
         given(JOB).beside("job-d1", SUBMITTED).when(submit(depends_on=["d1", "j1"])).then_refused(DependsOnItself, 422)
 
     def test_is_decided_beside_its_dependencies_and_the_fleet_only(self):
-        assert JOB.consults(submit(depends_on=["d1", "j1", "d2"])) == ("job-d1", "job-d2", FLEET_STREAM)
+        assert JOB.consults(submit(depends_on=["d1", "j1", "d2"]), None) == ("job-d1", "job-d2", FLEET_STREAM)
 
     def test_is_refused_when_no_node_could_ever_hold_it(self, given):
         fleet = FleetNodeAdded(node_id="n1", cpu_milli=999, memory_mib=512)
