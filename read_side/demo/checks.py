@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from read_side.demo.evidence import Evidence, JobSeen, StepSeen
+from read_side.demo.log_audit import LogAudit
 from read_side.demo.scenario import PIPELINE_KIND, POD_KIND, JsonObject, Message, Scenario, Step
 from read_side.demo.totals import REWARD_WHOLE, Totals
 
@@ -27,13 +28,13 @@ def same(name: str, expected: JsonValue, found: JsonValue) -> Check:
     return Check(name, expected, found, expected == found)
 
 
-def check_all(scenario: Scenario, totals: Totals, seen: Evidence, *, alone: bool = True) -> list[Check]:
-    """Every comparison, in the order in which it is shown; not `alone`: others write to the same log."""
+def check_all(scenario: Scenario, totals: Totals, seen: Evidence) -> list[Check]:
+    """Every comparison with the input, in the order in which it is shown."""
     return [
         *check_agents(scenario, totals, seen),
         *check_pipelines(totals, seen),
         *check_cluster(scenario, totals, seen),
-        *check_log(seen, alone),
+        same("stream versions missing or twice", 0, seen.log.version_gaps),
         *check_read_models(seen),
     ]
 
@@ -86,10 +87,11 @@ def check_cluster(scenario: Scenario, totals: Totals, seen: Evidence) -> Iterato
     yield same("jobs not ended exactly once", 0, sum(seen.log.endings[job.job_id] != 1 for job in seen.jobs))
 
 
-def check_log(seen: Evidence, alone: bool) -> Iterator[Check]:
-    if alone:
-        yield same("positions of the log, gapless", seen.log.head, seen.log.events - seen.log.gaps)
-    yield same("stream versions missing or twice", 0, seen.log.version_gaps)
+def check_positions(*logs: LogAudit) -> Check:
+    """Of the logs of all tenants: each position belongs to one event of one of them."""
+    positions = set[int]().union(*(log.positions for log in logs))
+    twice = sum(log.events for log in logs) - len(positions)
+    return same("positions of the log, gapless", max(log.head for log in logs), len(positions) - twice)
 
 
 def check_read_models(seen: Evidence) -> Iterator[Check]:
@@ -101,18 +103,23 @@ def check_read_models(seen: Evidence) -> Iterator[Check]:
         "node": ((node.node_id, node.version) for node in seen.nodes),
     }
     for category, rows in versions.items():
-        yield same(f"{category} events, each once", seen.log.count(category), _counted_once(category, rows, seen))
+        yield same(f"{category} events, each once", seen.log.count(category), counted_once(category, rows, seen.log))
     once = sum(len(rows) for rows in seen.timelines.values() if _is_gapless(rows))
     yield same("timeline rows, one a task event", seen.log.count("task"), once)
     for name, rows_seen in (("tasks", seen.tasks), ("nodes", seen.nodes), ("jobs", seen.jobs)):
-        statuses = _text(Counter(row.status for row in rows_seen))
-        yield same(f"summary of {name}", statuses, _text(seen.summaries[name].by_status))
+        statuses = counts_in_words(Counter(row.status for row in rows_seen))
+        yield same(f"summary of {name}", statuses, counts_in_words(seen.summaries[name].by_status))
     behind = sum(projection.position < seen.log.head for projection in seen.projections)
     yield same("read models behind the log", 0, behind)
 
 
-def _text(counts: Mapping[str, int]) -> str:
+def counts_in_words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+
+
+def values_in_words(output: object) -> str:
+    """The values of a JSON object, in the order of their names."""
+    return ", ".join(str(output[name]) for name in sorted(output)) if isinstance(output, Mapping) else str(output)
 
 
 def _equal_steps(steps: Iterable[Step], timeline: Iterable[StepSeen]) -> int:
@@ -155,11 +162,10 @@ def _gpu_seconds(gpu_milli_ms: int) -> float:
     return round(gpu_milli_ms / GPU_MILLI_MS_PER_GPU_SECOND, 2)
 
 
-def _counted_once(category: str, rows: Iterable[tuple[str, int]], seen: Evidence) -> int:
+def counted_once(category: str, rows: Iterable[tuple[str, int]], log: LogAudit) -> int:
     """The events of the streams whose row is exactly as far as the log."""
-    of_stream: Mapping[str, int] = seen.log.versions
     at = {f"{category}-{entity_id}": version for entity_id, version in rows}
-    return sum(version for stream, version in at.items() if of_stream.get(stream) == version)
+    return sum(version for stream, version in at.items() if log.versions.get(stream) == version)
 
 
 def _is_gapless(rows: list[StepSeen]) -> bool:

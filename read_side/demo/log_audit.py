@@ -64,14 +64,13 @@ class _Ledger:
 class LogAudit:
     """What the log holds up to `head`.
 
-    `versions` is the last version of each stream. `gaps` counts positions, `version_gaps` stream versions that are missing, twice
-    or out of order; `over_capacity` the reservations that were more than a node had.
+    `versions` is the last version of each stream. `version_gaps` counts stream versions that are missing, twice or out of order;
+    `over_capacity` the reservations that were more than a node had.
     """
 
-    first: int = 0
     head: int = 0
     events: int = 0
-    gaps: int = 0
+    positions: set[int] = field(default_factory=set)
     version_gaps: int = 0
     over_capacity: int = 0
     unmatched_releases: int = 0
@@ -83,8 +82,7 @@ class LogAudit:
 
     def see(self, event: WireEvent) -> None:
         """Take the next event, in the order in which it came."""
-        self.gaps += event.position != self.head + 1
-        self.first = self.first or event.position
+        self.positions.add(event.position)
         self.head = max(self.head, event.position)
         self.events += 1
         self.types[event.type] += 1

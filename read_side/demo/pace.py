@@ -14,8 +14,8 @@ class Pace:
     """How much real time the recorded time takes.
 
     All pods are submitted within `submission_s`, and at least `pods_per_s_min` each second; an attempt takes
-    `attempt_s_max` at most. An agent pauses between two steps, a scientist between two pipelines. After `work_s_max`
-    the work is given up.
+    `attempt_s_max` at most. An agent pauses between two steps, a scientist between two pipelines, a user between
+    two runs of workflows. After `work_s_max` the work is given up.
     """
 
     submission_s: float
@@ -24,6 +24,7 @@ class Pace:
     step_pause_s: float
     pipeline_pause_s: float
     work_s_max: float
+    run_pause_s: float = 0.0
 
     def span_s(self, pods: int) -> float:
         """The time in which so many pods are submitted."""
@@ -49,6 +50,7 @@ SLOW = Pace(
     step_pause_s=1.5,
     pipeline_pause_s=9.0,
     work_s_max=230.0,
+    run_pause_s=25.0,
 )
 """For chaos: so slow that every process is killed several times while there is work."""
 

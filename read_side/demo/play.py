@@ -52,7 +52,7 @@ async def _play(scenario: Scenario, target: Target, pace: Pace, bars: Bars) -> N
         await register_nodes(scenario.nodes, operator)
         agents = AgentWorkers(agent_sender, queries, scenario.runs, pace, bars)
         nodes = NodeWorkers(node_sender, queries, recorded_attempts(scenario), pace, bars)
-        await _while_running(
+        await while_running(
             asyncio.gather(
                 request_tasks(users, scenario.runs, AGENT_KIND_CAPABILITY),
                 submit_graphs(users, scenario.graphs, pace),
@@ -66,7 +66,7 @@ async def _play(scenario: Scenario, target: Target, pace: Pace, bars: Bars) -> N
         )
 
 
-async def _while_running(work: "asyncio.Future[Any]", *services: Coroutine[Any, Any, None]) -> None:
+async def while_running(work: "asyncio.Future[Any]", *services: Coroutine[Any, Any, None]) -> None:
     """Wait for the work while the services run; what breaks down in a service is raised."""
     running = [asyncio.create_task(service) for service in services]
     try:

@@ -81,11 +81,11 @@ class QueryClient:
         """A single answer, of a model that has seen `min_position`."""
         return model.model_validate_json(await self._get(path, {}, min_position))
 
-    async def events(self, after: int) -> AsyncIterator[WireEvent]:
-        """The log from `after` to where it ends now."""
+    async def events(self, after: int, stream: str | None = None) -> AsyncIterator[WireEvent]:
+        """The log, or one stream of it, from `after` to where it ends now."""
         while True:
             page = _EventPage.model_validate_json(
-                await self._get("/v1/events", {"after": after, "limit": PAGE_ROWS}, 0)
+                await self._get("/v1/events", {"after": after, "limit": PAGE_ROWS, "stream": stream}, 0)
             )
             for event in page.data:
                 yield event

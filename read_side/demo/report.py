@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from pydantic import JsonValue
+from rich.console import RenderableType
 from rich.table import Table
 
 from infra.console import Output, print_json, stdout
@@ -12,13 +13,17 @@ from read_side.demo.checks import Check
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The outcome of a demo; `seconds` by phase, `kills` by process (empty without chaos)."""
+    """The outcome of a demo; `seconds` by phase, `kills` by process (empty without chaos).
+
+    `pictures` are for people: runs as the command line draws them.
+    """
 
     source: str
     checks: Sequence[Check]
     seconds: Mapping[str, float]
     events: int
     kills: Mapping[str, int]
+    pictures: Sequence[RenderableType] = ()
 
     @property
     def ok(self) -> bool:
@@ -39,6 +44,9 @@ def show(report: Report, output: Output) -> None:
         colour, mark = ("green", "ok") if check.ok else ("bold red", "DIFFERS")
         table.add_row(f"[{colour}]{mark}[/]", check.name, _text(check.expected), f"[{colour}]{_text(check.found)}[/]")
     stdout.print(table)
+    for picture in report.pictures:
+        stdout.print()
+        stdout.print(picture)
     phases = ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in report.seconds.items())
     verdict = "[bold green]all as expected[/]" if report.ok else "[bold red]not as expected[/]"
     stdout.print(f"\n{verdict}: {len(report.checks)} comparisons over {report.events:,} events ({phases})")

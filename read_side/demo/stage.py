@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
+from infra.cancellation import end
 from infra.console import stderr
 from infra.embedded.postgres import EmbeddedPostgres
 from infra.settings import Settings
 from infra.status import system_status
 from infra.supervisor import Supervisor
 from read_side.demo.chaos import KILLS_BAR, KILLS_MIN, Chaos
-from read_side.demo.checks import Check, check_all, same
+from read_side.demo.checks import Check, check_all, check_positions, same
 from read_side.demo.evidence import gather_evidence
 from read_side.demo.pace import SLOW, SWIFT, Pace
 from read_side.demo.play import Target, play
@@ -25,6 +26,9 @@ from read_side.demo.queries import QueryClient
 from read_side.demo.report import Report
 from read_side.demo.scenario import Scenario
 from read_side.demo.totals import Totals
+from read_side.demo.trips import Bookings
+from read_side.demo.workflow_evidence import gather_workflows
+from read_side.demo.workflows import PICTURED, check_workflows, play_workflows, target_of_workflows
 
 TENANT = "default"
 START_BAR, CHECK_BAR = "starting Foldwork", "comparing"
@@ -40,6 +44,7 @@ class Stage:
     scenario: Scenario
     totals: Totals
     bars: Bars
+    bookings: Bookings = field(default_factory=Bookings)
     seconds: dict[str, float] = field(default_factory=dict)
 
     async def on_running(self, target: Target) -> Report:
@@ -85,19 +90,35 @@ class Stage:
         return await self._compare(target, more, chaos.kills)
 
     async def _play(self, target: Target, pace: Pace) -> bool:
+        """The input and the workflows, at the same time."""
         with self._timed("work"):
-            return await play(self.scenario, target, pace, self.bars)
+            workflows = asyncio.create_task(play_workflows(target_of_workflows(target), self.bookings, pace, self.bars))
+            try:
+                in_time = await play(self.scenario, target, pace, self.bars)
+                return await workflows and in_time
+            finally:
+                await end(workflows)
 
     async def _compare(
         self, target: Target, more: list[Check], kills: Mapping[str, int], *, alone: bool = True
     ) -> Report:
         self.bars.open(CHECK_BAR)
         with self._timed("comparison"):
+            async with QueryClient(target.query_url, target_of_workflows(target).tenant) as queries:
+                workflows = await gather_workflows(queries)
             async with QueryClient(target.query_url, target.tenant) as queries:
                 seen = await gather_evidence(queries)
-            checks = [*check_all(self.scenario, self.totals, seen, alone=alone), *more]
+            positions = [check_positions(seen.log, workflows.log)] if alone else []
+            checks = [
+                *check_all(self.scenario, self.totals, seen),
+                *check_workflows(workflows, self.bookings),
+                *positions,
+                *more,
+            ]
         self.bars.advance(CHECK_BAR)
-        return Report(self.scenario.source, checks, self.seconds, seen.log.events, Counter(kills))
+        events = seen.log.events + workflows.log.events
+        pictures = [run.picture() for run in workflows.runs.values() if run.run.run_id in PICTURED]
+        return Report(self.scenario.source, checks, self.seconds, events, Counter(kills), pictures)
 
     @asynccontextmanager
     async def _started(self, settings: Settings, folder: Path) -> AsyncIterator[Supervisor]:

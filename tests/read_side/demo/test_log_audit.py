@@ -84,4 +84,4 @@ class TestStreamVersions:
         audit = LogAudit()
         for position in (1, 2):
             audit.see(WireEvent(position=position, type="a.b", subject="a-1", streamversion=1, data={}))
-        assert (audit.gaps, audit.version_gaps) == (0, 1)
+        assert (audit.positions, audit.version_gaps) == ({1, 2}, 1)
