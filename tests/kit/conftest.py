@@ -1,0 +1,73 @@
+"""What the kit and the examples run on: a system, the world outside, and the folder of the specification."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from infra.settings import Settings
+from infra.supervisor import Supervisor
+from tests.kit.outside import Outside
+from tests.kit.routes import ROUTES, SECRETS
+from tests.kit.routes_of_statements import ROUTES as MORE_ROUTES
+from tests.kit.system import SystemWithEnvironment, Workflows, running
+
+NETWORKS = ["127.0.0.0/8"]
+PROGRAMS = Path(__file__).parent / "programs"
+
+
+@pytest.fixture(scope="package")
+def world() -> Iterator[Outside]:
+    with Outside([*ROUTES, *MORE_ROUTES]) as found:
+        yield found
+
+
+@pytest.fixture(scope="package")
+def secrets_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where each tenant's secrets are, a file for each."""
+    return tmp_path_factory.mktemp("secrets")
+
+
+@pytest.fixture(scope="package")
+def system(
+    template: Callable[[str], str],
+    world: Outside,
+    secrets_folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Supervisor]:
+    """The processes, with a NATS of their own, whose calls reach the world outside and nothing else."""
+    environment = {
+        "FOLDWORK_CALL_ORIGINS": orjson.dumps(world.origins).decode(),
+        "FOLDWORK_CALL_NETWORKS_ALLOWED": orjson.dumps(NETWORKS).decode(),
+        "FOLDWORK_CALL_DOCUMENT_S_MAX": "0",
+        "FOLDWORK_PROCESSES_ALLOWED": "true",
+        "FOLDWORK_SECRETS_DIR": str(secrets_folder),
+        "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}",
+    }
+    settings = Settings(
+        database_url=template("test_kit"),
+        data_dir=tmp_path_factory.mktemp("kit"),
+    )
+    with running(SystemWithEnvironment(settings, environment)) as found:
+        yield found
+
+
+@pytest.fixture
+def outside(world: Outside) -> Outside:
+    """The world outside, which has not been asked anything yet."""
+    world.forget()
+    return world
+
+
+@pytest.fixture
+def workflows(system: Supervisor, outside: Outside, secrets_folder: Path) -> Iterator[Workflows]:
+    """The APIs of the running system, for this test alone, with the secrets of the examples."""
+    found = Workflows(system.url("write_side"), system.url("read_side"))
+    own = secrets_folder / found.tenant_id
+    own.mkdir()
+    for name, secret in SECRETS.items():
+        (own / name).write_bytes(orjson.dumps(secret))
+    yield found
+    found.close()

@@ -1,0 +1,89 @@
+"""The examples of the specification on the running system: each runs to its end as the table says, or the table says why it cannot."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.supervisor import Supervisor
+from tests.kit.example import NotHere, Own, Plays, Refused, Said
+from tests.kit.examples_of_calls import CALLS
+from tests.kit.examples_of_tasks import TASKS
+from tests.kit.outside import Outside
+from tests.kit.playing import compare
+from tests.kit.specification import ABSENT, parsed, specification
+from tests.kit.system import Run, Workflows
+
+EXAMPLES: dict[str, Said] = {**TASKS, **CALLS}
+PLAYED = {name: said for name, said in EXAMPLES.items() if isinstance(said, Plays)}
+REFUSED = {name: said for name, said in EXAMPLES.items() if isinstance(said, Refused)}
+"""What can be played by the table alone; the last ones are started first, since they wait for long."""
+
+FOLDER = specification()
+if FOLDER is None:
+    pytest.skip(ABSENT, allow_module_level=True)
+
+pytestmark = [pytest.mark.data, pytest.mark.servers]
+
+
+def text_of(name: str) -> str:
+    assert FOLDER is not None
+    return (FOLDER / "examples" / f"{name}.yaml").read_text()
+
+
+def begin(workflows: Workflows, name: str, given: object = None) -> Run:
+    """Register an example and start it."""
+    definition = parsed(text_of(name))
+    assert isinstance(definition, dict)
+    workflows.register(text_of(name))
+    return workflows.start(definition["document"], given)
+
+
+@pytest.fixture(scope="module")
+def slow(system: Supervisor) -> Iterator[dict[str, Run]]:
+    """The examples that wait, all under way, each for itself."""
+    apis = {
+        name: Workflows(system.url("write_side"), system.url("read_side"))
+        for name, said in PLAYED.items()
+        if said.waits_s
+    }
+    yield {name: begin(workflows, name, PLAYED[name].given) for name, workflows in apis.items()}
+    for workflows in apis.values():
+        workflows.close()
+
+
+class TestAnExample:
+    @pytest.mark.timeout(120)
+    @pytest.mark.parametrize("name", sorted(PLAYED, key=lambda name: PLAYED[name].waits_s))
+    def test_runs_to_its_end(self, workflows: Workflows, outside: Outside, slow: dict[str, Run], name: str) -> None:
+        said = PLAYED[name]
+        run = slow.get(name) or begin(workflows, name, said.given)
+        compare(run, said, outside.asked)
+
+
+class TestAnExampleThatIsNotSupported:
+    @pytest.mark.parametrize("name", sorted(REFUSED))
+    def test_is_refused_at_its_registration(self, workflows: Workflows, name: str) -> None:
+        assert workflows.refused(text_of(name)) == [REFUSED[name].pointer]
+
+
+class TestTheTable:
+    def test_has_every_example_and_no_other(self) -> None:
+        assert FOLDER is not None
+        assert sorted(EXAMPLES) == sorted(path.stem for path in (FOLDER / "examples").glob("*.yaml"))
+        assert len(EXAMPLES) == 68
+
+    def test_names_tests_that_there_are(self) -> None:
+        trees = [ast.parse(path.read_text()) for path in Path(__file__).parent.glob("test_*.py")]
+        there = {
+            node.name
+            for tree in trees
+            for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        }
+        assert {said.test for said in EXAMPLES.values() if isinstance(said, Own)} - there == set()
+
+    def test_says_why_an_example_cannot_be_had(self) -> None:
+        """Every one of them is still a valid definition: the tests of definitions see to that."""
+        assert sum(isinstance(said, NotHere) for said in EXAMPLES.values()) == 12
