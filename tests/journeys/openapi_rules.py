@@ -5,11 +5,16 @@ import schemathesis
 from schemathesis.openapi.checks import RejectedPositiveData
 
 RULES = {
+    "answer-does-not-fit",
+    "approval-for-nobody",
     "command-id-reused",
+    "data-twice",
     "depends-on-itself",
     "invalid-definition",
+    "invalid-form",
     "no-node-can-hold",
     "task-for-nobody",
+    "too-few-to-approve",
     "unknown-dependency",
 }
 

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 START_S_MAX = 30
 RUN_S_MAX = 110
 EXAMPLES = 5
-STREAM = "/v1/events/stream"
+ENDLESS = ("/v1/events/stream", "/v1/tasks/{task_id}/live")
 
 COMMANDS = [
     {"command": "CreateAgent", "agent_id": "ada", "name": "Ada", "agent_type": "reactive", "capabilities": ["think"]},
@@ -53,7 +53,13 @@ COMMANDS = [
             "do": [{"rest": {"wait": {"seconds": 1}}}],
         },
     },
+    {"command": "RequestApproval", "approval_id": "p", "title": "Pay", "people": ["ada"], "form": {"type": "object"}},
+    {
+        "command": "PublishMessage",
+        "event": {"specversion": "1.0", "id": "m", "source": "/shop", "type": "order.paid", "data": {"amount": 12}},
+    },
     {"command": "ActivateWorkflow", "workflow_id": "a.b", "workflow_version": "1.0.0"},
+    {"command": "StartRun", "run_id": "r", "workflow_id": "a.b", "labels": {"team": "north"}},
 ]
 
 
@@ -150,9 +156,8 @@ class TestTheCommandApi:
 
 class TestTheQueryApi:
     def test_does_what_its_document_says(self, system: System, tmp_path: Path) -> None:
-        _examine(system.query_url, tmp_path, "--exclude-path", STREAM)
+        _examine(system.query_url, tmp_path, *(option for path in ENDLESS for option in ("--exclude-path", path)))
 
     def test_does_so_too_where_an_answer_has_no_end(self, system: System, tmp_path: Path) -> None:
-        _examine(
-            system.query_url, tmp_path, "--include-path", STREAM, "--request-timeout", "0.1", "--phases", "coverage"
-        )
+        included = [option for path in ENDLESS for option in ("--include-path", path)]
+        _examine(system.query_url, tmp_path, *included, "--request-timeout", "0.1", "--phases", "coverage")
