@@ -43,7 +43,7 @@ up:
 demo *arguments:
     foldwork demo {{ arguments }}
 
-# Measure the log, the relay and the consumers beside their baselines.
+# Measure the log, the relay, the consumers and workflows beside their baselines (`--only workflows`: DBOS and LangGraph come from PyPI).
 bench *arguments:
     python -m tests.bench {{ arguments }}
 

@@ -1,5 +1,6 @@
 """What a benchmark run yields: figures with their floors and baselines, as a table or as JSON."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,7 +10,10 @@ from rich.table import Table
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured figure. `floor` is the least it should be (for `ms` the most); `baseline` was measured in the same run."""
+    """One measured figure. `floor` is the least it should be (for `ms` and `%` the most); `baseline` was measured in the same run.
+
+    Not a number: it could not be measured, and `note` says why.
+    """
 
     name: str
     value: float
@@ -22,7 +26,8 @@ class Figure:
 
     @property
     def ok(self) -> bool:
-        within = self.floor is None or (self.value <= self.floor if self.unit == "ms" else self.value >= self.floor)
+        most = self.unit in ("ms", "%")
+        within = self.floor is None or (self.value <= self.floor if most else self.value >= self.floor)
         return within and (self.ratio_floor is None or (self.ratio or 0) >= self.ratio_floor)
 
     def as_json(self) -> dict[str, Any]:
@@ -44,7 +49,7 @@ def show(figures: list[Figure]) -> None:
     for figure in figures:
         table.add_row(
             figure.name,
-            f"{figure.value:,.2f} ms" if figure.unit == "ms" else f"{figure.value:,.0f} {figure.unit}",
+            _found(figure),
             "" if figure.floor is None else f"{figure.floor:,.0f}",
             figure.baseline or "",
             "" if figure.ratio is None else f"{figure.ratio:,.1f}x",
@@ -52,3 +57,9 @@ def show(figures: list[Figure]) -> None:
             figure.note,
         )
     Console().print(table)
+
+
+def _found(figure: Figure) -> str:
+    if math.isnan(figure.value):
+        return "not measured"
+    return f"{figure.value:,.2f} ms" if figure.unit == "ms" else f"{figure.value:,.0f} {figure.unit}"
