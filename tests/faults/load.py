@@ -113,7 +113,7 @@ class Load:
         for tenant_id in self.tenants:
             async with QueryClient(self._system.url("read_side"), tenant_id) as queries:
                 seen = await gather_evidence(queries)
-            failed += [check for check in check_all(self._scenario, totals, seen, alone=False) if not check.ok]
+            failed += [check for check in check_all(self._scenario, totals, seen) if not check.ok]
         return failed
 
 
