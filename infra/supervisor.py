@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Literal
 
 import httpx
+import orjson
 import psycopg
 import structlog
 
@@ -46,6 +47,11 @@ async def migrate_database(settings: Settings) -> None:
         await migrate(settings.database_url, settings.shard, settings.partition_events)
     except psycopg.OperationalError as unreachable:
         raise ServerNotStarted(f"The database cannot be used: {redact_text(str(unreachable))}") from unreachable
+
+
+def _as_text(value: object) -> str:
+    """A setting as the environment has it: lists and objects are JSON there."""
+    return orjson.dumps(value).decode() if isinstance(value, dict | list) else str(value)
 
 
 class Supervisor:
@@ -225,7 +231,7 @@ class Supervisor:
     def _launch(self, part: Part) -> Launch:
         """Every setting goes into the environment, so that a part sees what the supervisor sees."""
         given = self.settings.model_dump(mode="json", exclude_none=True)
-        settings = {f"FOLDWORK_{name.upper()}": str(value) for name, value in given.items()}
+        settings = {f"FOLDWORK_{name.upper()}": _as_text(value) for name, value in given.items()}
         return Launch(
             name=part.name,
             # -P: a folder named `events` in the user's own directory must not stand in for ours

@@ -20,13 +20,16 @@ CloudEvent = dict[str, Any]
 
 
 class Tail:
-    """One reader of one tenant's events, of one type or of all."""
+    """One reader of one tenant's events, of one type or stream or of all."""
 
-    def __init__(self, query_url: str, tenant: str, event_type: str | None = None) -> None:
+    def __init__(
+        self, query_url: str, tenant: str, event_type: str | None = None, stream_id: str | None = None
+    ) -> None:
         self._http = httpx.AsyncClient(
             base_url=query_url, timeout=REQUEST_S_MAX, headers={"Foldwork-Tenant": tenant}, trust_env=False
         )
-        self._filter = {"type": event_type} if event_type else {}
+        wanted = {"type": event_type, "stream": stream_id}
+        self._filter = {name: value for name, value in wanted.items() if value}
 
     async def head(self) -> int:
         """The position of the last event, as far as a read model knows of it."""

@@ -137,4 +137,5 @@ def _settings() -> Settings:
         heartbeat_flush_s=0.02,
         heartbeat_check_s=0.02,
         relay_poll_s_max=0.02,
+        work_watch_s=0.05,
     )

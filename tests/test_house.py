@@ -22,17 +22,25 @@ PURE, EDGE = True, False
 PLAN: tuple[tuple[str, bool, tuple[str, ...]], ...] = (
     ("events/*", PURE, ("events",)),
     ("infra/patterns/*", PURE, ("events", "infra.errors", "infra.patterns")),
+    ("infra/client/*", EDGE, ()),
     ("infra/*", EDGE, ("events", "infra")),
     ("write_side/__main__.py", EDGE, ("events", "infra", "write_side")),
     ("write_side/api.py", EDGE, ("events", "infra", "write_side")),
     ("write_side/batch.py", EDGE, ("events", "infra", "write_side")),
+    ("write_side/command_docs.py", EDGE, ("events", "infra", "write_side")),
+    ("write_side/commands_over_nats.py", EDGE, ("events", "infra", "write_side")),
     ("write_side/command_route.py", EDGE, ("events", "infra", "write_side")),
-    ("write_side/*", PURE, ("events", "infra.errors", "infra.ids", "infra.patterns", "write_side")),
+    (
+        "write_side/*",
+        PURE,
+        ("events", "infra.errors", "infra.expressions", "infra.functions", "infra.ids", "infra.patterns", "write_side"),
+    ),
     ("projections/__main__.py", EDGE, ("events", "infra", "projections")),
     ("projections/*", PURE, ("events", "infra.errors", "infra.patterns", "projections")),
     ("read_side/*", EDGE, ("events", "infra", "projections", "read_side")),
     ("sagas/__main__.py", EDGE, ("events", "infra", "sagas", "write_side")),
-    ("sagas/*", PURE, ("events", "infra.errors", "infra.patterns", "sagas", "write_side")),
+    ("sagas/performing.py", EDGE, ("events", "infra", "sagas", "write_side")),
+    ("sagas/*", PURE, ("events", "infra.errors", "infra.expressions", "infra.patterns", "sagas", "write_side")),
 )
 IMPURE = {"asyncio", "io", "os", "pathlib", "random", "secrets", "socket", "subprocess", "threading", "time", "uuid"}
 NAMES_REFUSED = ("manager", "helper", "util", "common", "misc")
@@ -67,6 +75,11 @@ def imports(path: Path) -> Iterator[tuple[str, str, list[str]]]:
             yield f"{name_of(path)}:{node.lineno}", module, [alias.name for alias in node.names]
 
 
+def is_of_the_client(path: Path) -> bool:
+    """Whether it is part of what others install: it imports nothing of ours, and its front door hands out what is theirs."""
+    return name_of(path).startswith("infra/client/")
+
+
 def rule_for(path: Path) -> tuple[bool, tuple[str, ...]]:
     return next((pure, ours) for pattern, pure, ours in PLAN if fnmatchcase(name_of(path), pattern))
 
@@ -99,11 +112,21 @@ class TestTheHouse:
         ]
         assert found == []
 
+    def test_lets_the_client_import_only_what_it_declares(self) -> None:
+        allowed = sys.stdlib_module_names | {"foldwork", "nats", "httpx", "orjson"}
+        found = [
+            f"{where} imports {module}"
+            for path in files("infra/client")
+            for where, module, _ in imports(path)
+            if module.partition(".")[0] not in allowed
+        ]
+        assert found == []
+
     def test_lets_sagas_know_of_the_write_side_its_commands_only(self) -> None:
         found = [
             f"{where} imports {module}.{name}"
             for path in files("sagas")
-            if path.name != "__main__.py"
+            if path.name not in ("__main__.py", "performing.py")
             for where, module, names in imports(path)
             if is_of(module, ("write_side",))
             for name in names
@@ -151,7 +174,7 @@ class TestAFile:
         assert [name_of(path) for path in files(*FOLDERS) if f"{HOUSE}/" in path.read_text()] == []
 
     def test_is_only_a_signboard_if_it_is_that_of_a_folder(self) -> None:
-        signboards = [path for path in files(*ROOMS) if path.name == "__init__.py"]
+        signboards = [path for path in files(*ROOMS) if path.name == "__init__.py" and not is_of_the_client(path)]
         assert {name_of(path.parent) for path in signboards} >= set(ROOMS)
         assert [name_of(path) for path in signboards if len(tree_of(path).body) != 1] == []
 

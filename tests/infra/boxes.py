@@ -121,7 +121,7 @@ def companions(command: Command, state: BoxState) -> Sequence[Command]:
     return [FillBox(box_id=command.into_id, amount=state.content)] if isinstance(command, PourBox) else ()
 
 
-def consults(command: Command) -> Sequence[str]:
+def consults(command: Command, state: object) -> Sequence[str]:
     return (f"box-{command.like_id}",) if isinstance(command, MakeBoxLike) else ()
 
 

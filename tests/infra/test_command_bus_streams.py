@@ -121,7 +121,7 @@ class TestAConsultedStream:
 
     async def test_may_be_the_own_one(self, store: SlowStore, settings: Settings) -> None:
         looking = Decider(
-            "box", BOX.commands, BOX.initial, BOX.decide, BOX.evolve, consults=lambda c: (f"box-{c.box_id}",)
+            "box", BOX.commands, BOX.initial, BOX.decide, BOX.evolve, consults=lambda c, _: (f"box-{c.box_id}",)
         )
         bus = CommandBus(store, DeciderCatalog(looking), EVENTS, settings)
         await bus.execute(MakeBox(box_id="a"), origin())

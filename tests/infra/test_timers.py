@@ -164,6 +164,22 @@ class TestATimer:
         assert await fills(store) == 1
         assert {timer_id: due > 30 for timer_id, due in (await left(connection)).items()} == {"broken": True}
 
+    async def test_has_its_stream_at_hand_before_it_is_due(
+        self, connection: Connection, bus: CommandBus, store: SlowStore, database_url: str, settings: Settings
+    ) -> None:
+        for number in range(5):
+            await bus.execute(MakeBox(box_id=f"{number}"), origin())
+            await schedule(connection, f"t{number}", 0.2, fields={"box_id": f"{number}"})
+        await schedule(connection, "broken", 0.1, "NoSuchCommand")
+        await schedule(connection, "late", 60, fields={"box_id": "4"})
+        fresh = CommandBus(store, DECIDERS, EVENTS, settings)
+        timers = timers_of(database_url, fresh, settings.model_copy(update={"timer_batch_max": 4}))
+        assert [await timers.look_ahead(connection) for _ in range(3)] == [4, 2, 0]
+        assert (store.loads, await timers.fire(connection), await fills(store)) == (5, 0, 0)
+        await asyncio.sleep(0.25)
+        assert [await timers.fire(connection), await timers.fire(connection)] == [4, 2]
+        assert (store.loads, await fills(store)) == (5, 5)
+
     async def test_fires_even_when_there_are_many(
         self, connection: Connection, bus: CommandBus, store: SlowStore, database_url: str, settings: Settings
     ) -> None:
