@@ -10,6 +10,7 @@ from events.run_parts import AgentTaskAwaited, RunError
 from events.task import TaskCancelled, TaskCompleted, TaskFailed, TaskTimedOut
 from infra.patterns.saga import Ask, Reaction, Saga
 from sagas.run_waits import (
+    NO_LONGER_WANTED,
     RUNTIME,
     TIMEOUT,
     Beginning,
@@ -24,8 +25,6 @@ from sagas.run_waits import (
     waits,
 )
 from write_side.task import CancelTask, RequestTask
-
-NO_LONGER_WANTED = "the task of a run that asked for it waits no more"
 
 
 class AskedAgents(Waiting):

@@ -25,6 +25,7 @@ from events.run_compensation import RunCompensated
 from events.run_parts import ApprovalAwaited
 from infra.patterns.saga import Ask, Reaction, Saga
 from sagas.run_waits import (
+    NO_LONGER_WANTED,
     RUNTIME,
     VALIDATION,
     Beginning,
@@ -41,7 +42,6 @@ from sagas.run_waits import (
 from write_side.approval import CancelApproval, RequestApproval
 from write_side.run_commands import FailRunTask
 
-NO_LONGER_WANTED = "the task of a run that asked for it waits no more"
 OF_THE_SERVER = ("at", "actor", "groups_of_actor")
 """Fields of the command that no author fills."""
 

@@ -31,6 +31,8 @@ A = TypeVar("A", bound=BaseModel)
 
 _AWAITED: TypeAdapter[Awaited] = TypeAdapter(Awaited)
 
+NO_LONGER_WANTED = "the task of a run that asked for it waits no more"
+
 
 def begun(event: Beginning, kind: type[A]) -> Sequence[tuple[int, A]]:
     """The tasks that begin to wait for something of a kind, with what it is; of a forked run those that it was forked with."""

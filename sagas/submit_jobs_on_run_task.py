@@ -10,6 +10,7 @@ from events.run import RunForked, RunTaskCancelled, RunTaskFaulted, RunTaskPrepa
 from events.run_parts import JobAwaited
 from infra.patterns.saga import Ask, Reaction, Saga
 from sagas.run_waits import (
+    NO_LONGER_WANTED,
     RUNTIME,
     Beginning,
     GivenUp,
@@ -23,8 +24,6 @@ from sagas.run_waits import (
     waits,
 )
 from write_side.job import CancelJob, SubmitJob
-
-NO_LONGER_WANTED = "the task of a run that asked for it waits no more"
 
 
 class SubmittedJobs(Waiting):

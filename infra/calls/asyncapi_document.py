@@ -1,16 +1,14 @@
 """Where an AsyncAPI document (2.x and 3.0) says that messages go: the server, the subject and the queue group."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydantic import JsonValue
 
 from infra.calls.contract import Arguments, CallFailed, map_of, plain, text_of
+from infra.calls.document_nodes import Node, node_of, nodes_of, resolved
 
-Node = Mapping[str, JsonValue]
 PROTOCOL = "nats"
 _PORT = 4222
-_REFERENCES_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +31,15 @@ def find_channel(document: Node, arguments: Arguments) -> Channel:
     publishes = arguments.get("message") is not None
     if version.startswith("2."):
         name = text_of(arguments, "channel")
-        channel = _resolved(document, _found(_node(document.get("channels")), name, "channel"))
-        operation = _resolved(document, channel.get("publish" if publishes else "subscribe"))
-        subject, named = name, [plain(each) for each in _list(channel.get("servers"))]
+        channel = resolved(document, _found(node_of(document.get("channels")), name, "channel"))
+        operation = resolved(document, channel.get("publish" if publishes else "subscribe"))
+        subject, named = name, [plain(each) for each in nodes_of(channel.get("servers"))]
     elif version.startswith("3."):
         name = text_of(arguments, "operation")
-        operation = _resolved(document, _found(_node(document.get("operations")), name, "operation"))
-        channel = _resolved(document, operation.get("channel"))
+        operation = resolved(document, _found(node_of(document.get("operations")), name, "operation"))
+        channel = resolved(document, operation.get("channel"))
         subject = plain(channel.get("address"))
-        named = [plain(_node(each).get("$ref")).rpartition("/")[2] for each in _list(channel.get("servers"))]
+        named = [plain(node_of(each).get("$ref")).rpartition("/")[2] for each in nodes_of(channel.get("servers"))]
     else:
         raise CallFailed("configuration", "The document is neither AsyncAPI 2 nor 3.")
     if not subject or "{" in subject:
@@ -49,17 +47,17 @@ def find_channel(document: Node, arguments: Arguments) -> Channel:
             "configuration", "The channel has no address, or one with parameters, which a call cannot give."
         )
     server = _server(document, named, arguments)
-    queue = plain(_node(_node(operation.get("bindings")).get(PROTOCOL)).get("queue"))
+    queue = plain(node_of(node_of(operation.get("bindings")).get(PROTOCOL)).get("queue"))
     host, port, tls = _address(server, map_of(map_of(arguments, "server"), "variables"))
     return Channel(host, port, tls, subject, queue)
 
 
 def _server(document: Node, named: list[str], arguments: Arguments) -> Node:
-    servers = {name: _resolved(document, node) for name, node in _node(document.get("servers")).items()}
+    servers = {name: resolved(document, node) for name, node in node_of(document.get("servers")).items()}
     wanted = map_of(arguments, "server")
     if wanted:
         name = text_of(wanted, "name")
-        server = _node(_found(servers, name, "server"))
+        server = node_of(_found(servers, name, "server"))
     else:
         protocol = arguments.get("protocol")
         fitting = [servers[name] for name in named or servers if name in servers]
@@ -76,9 +74,9 @@ def _server(document: Node, named: list[str], arguments: Arguments) -> Node:
 
 def _address(server: Node, variables: Arguments) -> tuple[str, int, bool]:
     place = plain(server.get("host") or server.get("url"))
-    for name, variable in _node(server.get("variables")).items():
-        value = plain(variables.get(name, _node(variable).get("default")))
-        allowed = _list(_node(variable).get("enum"))
+    for name, variable in node_of(server.get("variables")).items():
+        value = plain(variables.get(name, node_of(variable).get("default")))
+        allowed = nodes_of(node_of(variable).get("enum"))
         if allowed and value not in allowed:
             raise CallFailed("configuration", f"The server's variable {name[:100]!r} cannot be {value[:100]!r}.")
         place = place.replace(f"{{{name}}}", value)
@@ -101,26 +99,3 @@ def _found(nodes: Node, name: str, kind: str) -> JsonValue:
     if name not in nodes:
         raise CallFailed("configuration", f"The document has no {kind} {name[:200]!r}.")
     return nodes[name]
-
-
-def _resolved(document: Node, node: JsonValue) -> dict[str, JsonValue]:
-    found = _node(node)
-    for _ in range(_REFERENCES_MAX):
-        reference = found.get("$ref")
-        if reference is None:
-            return found
-        if not isinstance(reference, str) or not reference.startswith("#/"):
-            raise CallFailed("configuration", "The document refers to another document, which is not followed.")
-        place: JsonValue = dict(document)
-        for step in reference[2:].split("/"):
-            place = _node(place).get(step.replace("~1", "/").replace("~0", "~"))
-        found = _node(place)
-    raise CallFailed("configuration", "The document's references go in a circle.")
-
-
-def _node(value: JsonValue) -> dict[str, JsonValue]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: JsonValue) -> list[JsonValue]:
-    return value if isinstance(value, list) else []

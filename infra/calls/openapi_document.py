@@ -1,6 +1,6 @@
 """An operation in an OpenAPI document (Swagger 2.0, OpenAPI 3.0 and 3.1): where it is, what it takes, how its parameters are written."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote
@@ -10,9 +10,9 @@ import orjson
 from pydantic import JsonValue
 
 from infra.calls.contract import CallFailed, plain
+from infra.calls.document_nodes import Node, node_of, nodes_of, resolved
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
-_REFERENCES_MAX = 20
 _IGNORED_HEADERS = {"accept", "content-type", "authorization"}
 _DELIMITERS = {
     "csv": ",",
@@ -24,7 +24,6 @@ _DELIMITERS = {
     "pipeDelimited": "|",
 }
 
-Node = Mapping[str, JsonValue]
 Place = Literal["path", "query", "header", "cookie", "formData", "body"]
 _PLACES = {"path", "query", "header", "cookie", "formData", "body"}
 
@@ -61,10 +60,10 @@ def find_operation(document: Node, operation_id: str, source: httpx.URL) -> Oper
     version = plain(document.get("swagger") or document.get("openapi"))
     if not version.startswith(("2.", "3.0", "3.1")):
         raise CallFailed("configuration", "The document is neither Swagger 2.0 nor OpenAPI 3.0 or 3.1.")
-    for path, item in _node(document.get("paths")).items():
-        shared = _resolved(document, item)
+    for path, item in node_of(document.get("paths")).items():
+        shared = resolved(document, item)
         for method in METHODS:
-            operation = _node(shared.get(method))
+            operation = node_of(shared.get(method))
             if operation.get("operationId") == operation_id:
                 return _operation(document, source, path, method, shared, operation)
     raise CallFailed("configuration", f"The document has no operation {operation_id[:200]!r}.")
@@ -74,8 +73,8 @@ def _operation(document: Node, source: httpx.URL, path: str, method: str, shared
     old = "swagger" in document
     declared: dict[tuple[str, str], Parameter] = {}
     for holder in (shared, operation):
-        for given in _list(holder.get("parameters")):
-            parameter = _parameter(_resolved(document, given), old)
+        for given in nodes_of(holder.get("parameters")):
+            parameter = _parameter(resolved(document, given), old)
             if parameter.place == "header" and not old and parameter.name.lower() in _IGNORED_HEADERS:
                 continue
             declared[parameter.name, parameter.place] = parameter
@@ -89,10 +88,10 @@ def _operation(document: Node, source: httpx.URL, path: str, method: str, shared
         takes = "formData" in places or "body" in places
         required = "body" in places and places["body"].required
         return Operation(method, base, path, parameters, types if takes else (), required)
-    body = _resolved(document, operation.get("requestBody"))
+    body = resolved(document, operation.get("requestBody"))
     servers = operation.get("servers") or shared.get("servers") or document.get("servers")
-    base = _server(next(iter(_list(servers)), None), source)
-    return Operation(method, base, path, parameters, tuple(_node(body.get("content"))), body.get("required") is True)
+    base = _server(next(iter(nodes_of(servers)), None), source)
+    return Operation(method, base, path, parameters, tuple(node_of(body.get("content"))), body.get("required") is True)
 
 
 def _parameter(given: Node, old: bool) -> Parameter:
@@ -115,42 +114,18 @@ def _old_base(document: Node, source: httpx.URL, operation: Node) -> httpx.URL:
 
 
 def _server(server: JsonValue, source: httpx.URL) -> httpx.URL:
-    node = _node(server)
+    node = node_of(server)
     url = plain(node.get("url")) or "/"
-    for name, variable in _node(node.get("variables")).items():
-        url = url.replace(f"{{{name}}}", plain(_node(variable).get("default")))
+    for name, variable in node_of(node.get("variables")).items():
+        url = url.replace(f"{{{name}}}", plain(node_of(variable).get("default")))
     try:
         return source.join(url)
     except httpx.InvalidURL as wrong:
         raise CallFailed("configuration", "The document's server is no URL.") from wrong
 
 
-def _resolved(document: Node, node: JsonValue) -> Node:
-    """A node, or what it refers to inside of the document (RFC 6901)."""
-    found = _node(node)
-    for _ in range(_REFERENCES_MAX):
-        reference = found.get("$ref")
-        if reference is None:
-            return found
-        if not isinstance(reference, str) or not reference.startswith("#/"):
-            raise CallFailed("configuration", "The document refers to another document, which is not followed.")
-        place: JsonValue = dict(document)
-        for step in reference[2:].split("/"):
-            place = _node(place).get(step.replace("~1", "/").replace("~0", "~"))
-        found = _node(place)
-    raise CallFailed("configuration", "The document's references go in a circle.")
-
-
-def _node(value: JsonValue) -> Node:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: JsonValue) -> list[JsonValue]:
-    return value if isinstance(value, list) else []
-
-
 def _texts(value: JsonValue) -> list[str]:
-    return [each for each in _list(value) if isinstance(each, str)]
+    return [each for each in nodes_of(value) if isinstance(each, str)]
 
 
 def in_path(parameter: Parameter, value: JsonValue) -> str:

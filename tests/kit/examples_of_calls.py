@@ -32,7 +32,7 @@ CALLS: dict[str, Said] = {
     "call-asyncapi-subscribe-consume-while": Own("test_takes_messages_while_there_are_less_than_five"),
     "call-custom-function-cataloged": Refused("/do/0/log/call"),
     "call-custom-function-inline": Plays(output=PETS[69], asks=(_pet(69),)),
-    "call-grpc": NotHere("gRPC is an optional extra, and the definition of its service is not among the examples"),
+    "call-grpc": Refused("/do/0/greet/call"),
     "call-http-endpoint-interpolation": Plays(
         {"petId": 1}, output=PETS[1], asks=(_pet(1, **{"content-type": "application/json"}),)
     ),

@@ -3,10 +3,14 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from events.run import RunTaskFaulted, RunTaskStarted
 from events.run_compensation import RunCompensationFailed, RunParked, RunTaskCompensated
+from events.run_parts import JobAwaited
 from tests.write_side.driven import RUN_ID, Driven
 from tests.write_side.running import WAITING, Failed, Running, run, workflow
+from write_side.job import SubmitJob
 from write_side.run_commands import (
     AnswerRunTask,
     DeliverRunEvent,
@@ -163,3 +167,14 @@ class TestASentEvent:
         found.send(SendRunEvent(run_id=RUN_ID, event={"type": "x", "id": "1", "data": 5}))
         found.send(ResumeRun(run_id=RUN_ID))
         assert found.rest().outcome[:2] == ("completed", [5])
+
+
+class TestAContainer:
+    @pytest.mark.parametrize("said", [{}, {"requirements": {"cpu_milli": 250, "memory_mib": 64}}])
+    def test_is_a_job_that_can_be_submitted(self, said: dict[str, Any]) -> None:
+        task = {"run": {"container": {"image": "alpine"}}, "metadata": said}
+        (asked,) = run([{"c": task}], answer=lambda *_: WAITING).asked
+        assert isinstance(asked, JobAwaited)
+        job = SubmitJob(job_id=asked.job_id, **asked.request)
+        assert job.payload == {"container": {"image": "alpine"}}
+        assert job.requirements.cpu_milli == said.get("requirements", {"cpu_milli": 1_000})["cpu_milli"]

@@ -12,7 +12,7 @@ from write_side.definition.events import EventConsumption, EventProperties
 from write_side.definition.references import CATALOG_OF_THE_RUNTIME, Place
 from write_side.definition.resources import DataSchema
 from write_side.definition.runs import Run, Script, Subflow
-from write_side.definition.tasks import CallFunction, ForkTask, TaskBase
+from write_side.definition.tasks import CallFunction, CallGrpc, ForkTask, TaskBase
 from write_side.definition.values import OpenPart, Part, below, is_expression, json_name
 from write_side.definition.walk import parts, tasks
 
@@ -70,6 +70,8 @@ def _of_part(pointer: str, part: Part, definition: Definition, functions: Collec
             yield from _of_subflow(pointer, part)
         case CallFunction(call=call) if call not in definition.use.functions:
             yield from _of_call(below(pointer, "call"), call, functions)
+        case CallGrpc():
+            yield below(pointer, "call"), "is not supported: gRPC is not spoken here"
         case HttpArguments(method=method) if is_expression(method):
             yield below(pointer, "method"), "must be a method, no expression"
         case _:

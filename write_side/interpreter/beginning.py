@@ -29,6 +29,8 @@ from write_side.interpreter.scope import Run, check, deadline, filled, formed, h
 from write_side.interpreter.state import EXTENSIONS, Node
 
 LATEST = "latest"
+CONTAINER: dict[str, JsonValue] = {"cpu_milli": 1_000, "memory_mib": 1_024}
+"""What a container needs of a node if its task says nothing in `metadata.requirements`."""
 _AWAITED: TypeAdapter[Awaited] = TypeAdapter(Awaited)
 _COMPOSITE = {"do": "composite"}
 _LATER = ("authentication", "subscription")
@@ -284,6 +286,10 @@ def _process(run: Run, node: Node, what: RunWhat, planned: PlannedTask) -> Await
     if what.container is not None:
         return JobAwaited(
             job_id=f"{run.run_id}.{node.task}",
-            request={"kind": "container", "requirements": {}, "payload": given},
+            request={
+                "kind": "container",
+                "requirements": planned.task.metadata.get("requirements", CONTAINER),
+                "payload": given,
+            },
         )
     return ProcessAwaited(arguments=given, awaited=what.await_)

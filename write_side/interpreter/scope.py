@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from importlib.metadata import version
 
 from pydantic import JsonValue
 
@@ -22,7 +23,7 @@ from write_side.interpreter.errors import Raised, standard
 from write_side.interpreter.plan import Plan
 from write_side.interpreter.state import EXTENSIONS, Node, RunState
 
-RUNTIME: dict[str, JsonValue] = {"name": "Foldwork", "version": "1", "metadata": {}}
+RUNTIME: dict[str, JsonValue] = {"name": "Foldwork", "version": version("foldwork"), "metadata": {}}
 DURATION_S_MAX = 10 * 365 * 86_400
 _MISSING = object()
 

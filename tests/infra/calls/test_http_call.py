@@ -237,6 +237,6 @@ class TestAFailure:
         with pytest.raises(CallFailed, match="configuration 400"):
             await carry_out("soap", {}, context)
 
-    async def test_of_grpc_says_what_is_missing(self, context: CallContext) -> None:
-        with pytest.raises(CallFailed, match=r"foldwork\[grpc\]"):
+    async def test_of_grpc_is_refused(self, context: CallContext) -> None:
+        with pytest.raises(CallFailed, match="no function 'grpc'"):
             await carry_out("grpc", {}, context)

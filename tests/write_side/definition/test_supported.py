@@ -11,6 +11,7 @@ from write_side.workflow import RegisterWorkflow
 REFUSED = {
     "call-asyncapi-subscribe-consume-forever-foreach": ["/do/0/getNotifications/with/subscription/foreach"],
     "call-custom-function-cataloged": ["/do/0/log/call"],
+    "call-grpc": ["/do/0/greet/call"],
 }
 """Examples that use what is not supported, and where."""
 SET = {"set": {"a": 1}}
