@@ -31,6 +31,9 @@ FILE_STORE = "1TB"
 # Of its heap, softly: it keeps what was written lately in memory, and would let go of it only when that had doubled.
 MEMORY_LIMIT = "64MiB"
 
+# It shares the machine with Postgres and every process of ours: more of its threads than this mostly wake each other.
+THREADS = max(1, (os.cpu_count() or 1) // 2)
+
 _CONFIG = """\
 # Written by foldwork at each start.
 server_name: {name}
@@ -132,7 +135,7 @@ class EmbeddedNats:
             folder=self._store.resolve(),
             orphan_signal=signal.SIGTERM,
             farewell=_FAREWELL,
-            environment={**os.environ, "GOMEMLIMIT": MEMORY_LIMIT},
+            environment={**os.environ, "GOMEMLIMIT": MEMORY_LIMIT, "GOMAXPROCS": str(THREADS)},
         )
 
     async def _answers(self) -> bool:

@@ -96,6 +96,8 @@ class Consumer:
         self.active = False
         self.rebuilding = False
         self._pause_s = PAUSE_S_MIN
+        # Queries wait until a projection has seen an event, whatever it is to it; nobody waits for a saga.
+        self._awaited = None if handler.kind == "projection" else handler.types
 
     async def run(self) -> None:
         """Consume whenever the lease is ours, for ever; whatever is lost or breaks down, begin again after a pause."""
@@ -149,8 +151,8 @@ class Consumer:
             if self._feed.position - self.position > self._settings.catch_up_lag_events:
                 await self._catch_up(connection)
                 continue
-            timeout_s = self._settings.consumer_control_poll_s
-            fresh = await self._feed.after(self.position, self._settings.consumer_batch_events_max, timeout_s)
+            timeout_s, size = self._settings.consumer_control_poll_s, self._settings.consumer_batch_events_max
+            fresh = await self._feed.after(self.position, size, timeout_s, self._awaited)
             records, until = self.in_sequence(fresh)
             crash_point("consumer.after_fetch")
             if until > self.position:
@@ -207,6 +209,8 @@ class Consumer:
         """Only what follows on from the checkpoint: what was seen is dropped, and nothing is taken from behind a hole."""
         taken: list[Record] = []
         position = self.position
+        if [record.position for record in records] == list(range(position + 1, position + 1 + len(records))):
+            return list(records), position + len(records)
         for record in records:
             if record.position == position + 1:
                 position += 1

@@ -5,7 +5,8 @@ JetStream brings new events within a millisecond; while it is away, or lags, the
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -44,6 +45,20 @@ async def read_ahead(
             coming.cancel()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Waiting:
+    """A reader that has seen everything: until when it can do without what is not of its types."""
+
+    until: int
+    types: Collection[str] | None
+    grown: asyncio.Future[None]
+
+
+def _end(grown: asyncio.Future[None]) -> None:
+    if not grown.done():
+        grown.set_result(None)
+
+
 class Feed:
     """`run` it as a task of its own; `position` is that of the newest event it has."""
 
@@ -53,7 +68,7 @@ class Feed:
         self._settings = settings
         self._ring: list[Record] = []
         self._first = 1
-        self._grown = asyncio.Event()
+        self._waiting: set[Waiting] = set()
         self.position = 0
         self.running = False
 
@@ -104,20 +119,41 @@ class Feed:
         if surplus > self._settings.live_buffer_events_max // 4:
             del self._ring[:surplus]
             self._first += surplus
-        self._grown.set()
-        self._grown = asyncio.Event()
+        self._tell({record.type for record in records})
 
-    async def after(self, position: int, limit: int, timeout_s: float) -> list[Record]:
-        """Up to `limit` events after a position; none if nothing new comes within `timeout_s`."""
+    def _tell(self, types: set[str]) -> None:
+        """Wake those who wait for events of these types, or who have waited for so long that there is a whole batch for them."""
+        for waiting in self._waiting:
+            if waiting.types is None or not types.isdisjoint(waiting.types) or self.position >= waiting.until:
+                _end(waiting.grown)
+
+    async def after(
+        self, position: int, limit: int, timeout_s: float, types: Collection[str] | None = None
+    ) -> list[Record]:
+        """Up to `limit` events after a position; none if nothing new comes within `timeout_s`.
+
+        With `types` events of others are not waited for: they come with the next one that is of these, or when the time is up.
+        """
         if position >= self.position:
-            try:
-                await asyncio.wait_for(self._grown.wait(), timeout_s)
-            except TimeoutError:
+            await self._growth(position + limit, timeout_s, types)
+            if position >= self.position:
                 return []
         if position + 1 < self._first:
             return await self._store.read(position, limit)
         start = position + 1 - self._first
         return self._ring[start : start + limit]
+
+    async def _growth(self, until: int, timeout_s: float, types: Collection[str] | None) -> None:
+        # Every consumer of a process waits here after every batch: a task and an event for each would cost more than its work.
+        loop = asyncio.get_running_loop()
+        waiting = Waiting(until, types, loop.create_future())
+        timer = loop.call_later(timeout_s, _end, waiting.grown)
+        self._waiting.add(waiting)
+        try:
+            await waiting.grown
+        finally:
+            timer.cancel()
+            self._waiting.discard(waiting)
 
     def source_lag(self) -> dict[str, Any]:
         """For metrics: the newest position and how many events are held in memory."""

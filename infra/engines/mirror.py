@@ -1,6 +1,7 @@
 """Makes the mirror on JetStream a source of the feed."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 from infra.adapters.cloud_event import decode
@@ -16,21 +17,15 @@ def mirror_source(stream: EventStream, durable: str) -> Source:
 
     async def follow(after: int) -> AsyncIterator[list[Record]]:
         delivery = stream.pull(durable)
-        coming: asyncio.Future[list[Message]] | None = None
         try:
             await delivery.start(after)
-            coming = asyncio.ensure_future(delivery.next())
             while True:
-                done, _ = await asyncio.wait([coming], timeout=SILENCE_S)
-                if not done:
-                    yield []
-                    continue
-                messages = coming.result()
-                coming = asyncio.ensure_future(delivery.next())
+                messages: list[Message] = []
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(SILENCE_S):
+                        messages = await delivery.next()
                 yield [decode(message.payload, message.seq) for message in messages]
         finally:
-            if coming is not None:
-                coming.cancel()
             await delivery.close()
 
     return follow

@@ -1,7 +1,7 @@
 """A consumer: each event takes effect once and in order, whatever is repeated, missing or cut off."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from random import Random
 
 import psycopg
@@ -33,8 +33,10 @@ class UnrulyFeed(Feed):
 
     random = Random(3)
 
-    async def after(self, position: int, limit: int, timeout_s: float) -> list[Record]:
-        records = await super().after(max(0, position - self.random.randint(0, 5)), limit, 0.01)
+    async def after(
+        self, position: int, limit: int, timeout_s: float, types: Collection[str] | None = None
+    ) -> list[Record]:
+        records = await super().after(max(0, position - self.random.randint(0, 5)), limit, 0.01, types)
         await asyncio.sleep(0)
         match self.random.randint(0, 3):
             case 0:
