@@ -1,12 +1,12 @@
 """Evaluates jq programs on values of a run: cheap ones inside this process, all others in a guarded child, both within `BOUNDS`.
 
-Numbers beyond 2^53 lose digits and not-a-number becomes null, as in jq itself.
+Numbers beyond 2^53 lose digits where something is computed, and not-a-number becomes null, as in jq itself.
 """
 
 import re
 from collections.abc import Collection, Mapping
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, cast
 
 import jq  # type: ignore[import-not-found]  # has no types
 import orjson
@@ -17,6 +17,7 @@ from infra.expressions.child import DONE, FAILED, MESSAGE_BYTES_MAX, NONE, TOO_L
 from infra.expressions.failure import MESSAGE_CHARACTERS_MAX, ExpressionFailed, without_data
 from infra.expressions.guard import Guard
 from infra.expressions.lexer import everywhere, tokens, variables_of
+from infra.expressions.path import NOT_HERE, follow, path_of
 from infra.expressions.plain import is_plain
 
 PROGRAMS_MAX = 2048
@@ -34,6 +35,8 @@ def evaluate(
     Raises ExpressionFailed.
     """
     bounds = bounds or BOUNDS
+    if (path := path_of(expression)) is not None and (found := follow(path, value, variables)) is not NOT_HERE:
+        return cast(JsonValue, found)
     names = _names(expression, variables, bounds)
     data = _json({".": value, **{name: variables[name] for name in names}} if names else value)
     if is_plain(expression, len(data), bounds):

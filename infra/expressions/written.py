@@ -3,9 +3,11 @@
 import orjson
 from pydantic import BaseModel
 
+NotJson = orjson.JSONEncodeError
+
 
 def written(value: object) -> bytes:
-    """The value as JSON in UTF-8. Raises orjson.JSONEncodeError for what is none."""
+    """The value as JSON in UTF-8. Raises NotJson for what is none."""
     return orjson.dumps(value, default=_fields)
 
 

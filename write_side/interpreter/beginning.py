@@ -26,7 +26,7 @@ from write_side.interpreter.changed import replace
 from write_side.interpreter.errors import Raised, standard
 from write_side.interpreter.plan import FUNCTIONS, SECRETS, PlannedTask
 from write_side.interpreter.scope import Run, check, deadline, filled, formed, holds, moment_after, yielded
-from write_side.interpreter.state import EXTENSIONS, Node
+from write_side.interpreter.state import BLANK, EXTENSIONS, Node
 
 LATEST = "latest"
 CONTAINER: dict[str, JsonValue] = {"cpu_milli": 1_000, "memory_mib": 1_024}
@@ -41,40 +41,45 @@ def begin(run: Run, parent: Node, reference: str) -> Sequence[RunEvent]:
     """A task below another one begins, is skipped, or fails before it has done anything."""
     planned = run.plan.tasks[reference]
     task, number = planned.task, run.state.begun + 1
-    node = Node(
-        number,
-        parent.task,
-        reference,
-        planned.name,
-        planned.kind,
+    node = replace(
+        BLANK,
+        task=number,
+        parent=parent.task,
+        reference=reference,
+        name=planned.name,
+        kind=planned.kind,
         raw=parent.data,
         input=parent.data,
         started_at=run.at,
         data=parent.data,
     )
+    is_prepared, items, awaits, times_out_at, failed = False, None, None, None, list[RunEvent]()
+    try:
+        _require_depth(run, node)
+        if task.if_ is not None and not holds(run, node, task.if_, node.raw):
+            return [RunTaskSkipped(task=number, parent=parent.task, reference=reference, name=planned.name)]
+        node = _with_input(run, node, task)
+        due_at = deadline(run, node, task.timeout, node.input)
+        if is_prepared := next(extended(run, node, "before"), None) is None:
+            items, awaits = prepared(run, node, planned)
+        times_out_at = due_at
+    except Raised as raised:
+        # Not prepared: cut here, it finds its fault again.
+        is_prepared, failed = False, [RunTaskFaulted(task=number, error=raised.error)]
     started = RunTaskStarted(
         task=number,
         parent=parent.task,
         reference=reference,
         name=planned.name,
         kind=planned.kind,
-        input=parent.data,
+        input=node.input,
+        items=items,
+        awaits=awaits,
+        prepared=is_prepared,
         started_at=run.at,
+        times_out_at=times_out_at,
     )
-    try:
-        _require_depth(run, node)
-        if task.if_ is not None and not holds(run, node, task.if_, node.raw):
-            return [RunTaskSkipped(task=number, parent=parent.task, reference=reference, name=planned.name)]
-        node = _with_input(run, node, task)
-        started = started.model_copy(update={"input": node.input})
-        times_out_at = deadline(run, node, task.timeout, node.input)
-        if next(extended(run, node, "before"), None) is not None:
-            return [started.model_copy(update={"prepared": False, "times_out_at": times_out_at})]
-        items, awaits = prepared(run, node, planned)
-    except Raised as raised:
-        # Not prepared: cut here, it finds its fault again.
-        return [started.model_copy(update={"prepared": False}), RunTaskFaulted(task=number, error=raised.error)]
-    return [started.model_copy(update={"items": items, "awaits": awaits, "times_out_at": times_out_at})]
+    return [started, *failed]
 
 
 def check_beginning(run: Run, node: Node, task: TaskBase) -> None:

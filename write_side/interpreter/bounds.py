@@ -7,7 +7,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from events.event import JSON_DEPTH_MAX, JsonAny
 from events.run import RunEvent, RunTaskFaulted
 from events.run_parts import RunError
-from infra.expressions.written import written
+from infra.expressions.written import NotJson, written
 from write_side.interpreter.errors import Raised, standard
 
 EVENT_BYTES_MAX = 960_000
@@ -34,7 +34,10 @@ def storable(value: JsonValue, reference: str) -> JsonValue:
     """What an expression yielded, if an event can hold it. Raises Raised."""
     if value is None or isinstance(value, bool | int | float):
         return value
-    data = written(value)
+    try:
+        data = written(value)
+    except NotJson:
+        data = _NUL  # So much is sure: it cannot be stored.
     if len(data) > EVENT_BYTES_MAX:
         raise Raised(_too_large(reference))
     # With fewer brackets it cannot be nested too deeply.

@@ -35,7 +35,7 @@ from events.run import (
 from events.run_compensation import RunCompensationEvent
 from events.run_parts import Awaited, EventsAwaited, ProcessAwaited, RunAwaited
 from write_side.interpreter.changed import replace
-from write_side.interpreter.state import ROOT, Done, Node, Phase, RunState, is_branch
+from write_side.interpreter.state import BLANK, ROOT, Done, Node, Phase, RunState, is_branch
 from write_side.interpreter.undone import compensation_changed, retried
 
 SNAPSHOT: TypeAdapter[RunState] = TypeAdapter(RunState)
@@ -125,12 +125,13 @@ def _run_changed(
 def _started(state: RunState, event: RunTaskStarted) -> RunState:
     undoing = event.kind == UNDOING
     parent = None if undoing else state.nodes.get(event.parent)
-    node = Node(
-        event.task,
-        -1 if parent is None else event.parent,
-        event.reference,
-        event.name,
-        event.kind,
+    node = replace(
+        BLANK,
+        task=event.task,
+        parent=-1 if parent is None else event.parent,
+        reference=event.reference,
+        name=event.name,
+        kind=event.kind,
         raw=event.input if parent is None or event.reference.startswith("/use/") else parent.data,
         input=event.input,
         started_at=event.started_at,

@@ -77,6 +77,10 @@ class Node:
     awaits: Awaited | None = None
 
 
+BLANK = Node(ROOT, -1, "", "", "")
+"""What each task begins as: a copy of this is made in a fraction of the time that `Node(...)` takes for thirty fields."""
+
+
 @dataclass(frozen=True)
 class Done:
     """A completed task that can be undone: by the list that its definition has for it, or with the run that it was."""

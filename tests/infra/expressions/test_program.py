@@ -63,8 +63,8 @@ class TestAProgram:
         deep: JsonValue = []
         for _ in range(300):
             deep = [deep]
-        assert "not JSON" in failure(".", deep)
-        assert "not JSON" in failure(".", 1 << 70)
+        assert "not JSON" in failure("[.]", deep)
+        assert "not JSON" in failure("[.]", 1 << 70)
 
 
 class TestAProgramThatIsNotAllowed:
