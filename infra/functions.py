@@ -9,12 +9,17 @@ import inspect
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
+from importlib.util import find_spec
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import JsonValue
 
 GROUP = "foldwork.functions"
 Function = Callable[..., Any]
+
+_EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType({"grpc": ("grpc", "grpc_tools")})
+"""The functions of the language that need an optional extra of this package, by its name, and what the extra installs."""
 
 _registered: dict[str, Function] = {}
 
@@ -35,8 +40,13 @@ def _loaded() -> Mapping[str, Function]:
 
 
 def function_names() -> frozenset[str]:
-    """The names of the functions that workflows can call."""
-    return _offered().union(_registered)
+    """The names of the functions that workflows can call, with those of the language whose extra is installed."""
+    return _offered().union(_registered).difference(_EXTRAS).union(filter(has_extra, _EXTRAS))
+
+
+def has_extra(name: str) -> bool:
+    """Whether what an extra installs is there; loads none of it."""
+    return all(find_spec(package) is not None for package in _EXTRAS[name])
 
 
 def installed() -> Mapping[str, Function]:

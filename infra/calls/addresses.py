@@ -210,9 +210,12 @@ class CheckedTransport(httpx.AsyncBaseTransport):
         self._bytes_max = settings.response_bytes_max
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if request.url.scheme not in {"http", "https"} or not request.url.host:
+        if request.url.scheme not in {"http", "https", "file"} or not request.url.host:
             raise CallFailed("authorization", "Only http and https addresses can be called.")
         target = self._origins.get(_origin(request.url))
+        if target is None and request.url.scheme == "file":
+            detail = "Files are not read here, unless the operator says where they are found (FOLDWORK_CALL_ORIGINS)."
+            raise CallFailed("authorization", detail)
         if target is None:
             return bounded(await self._checked.handle_async_request(request), self._bytes_max)
         url = request.url.copy_with(scheme=target.scheme, host=target.host, port=target.port)

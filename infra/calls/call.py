@@ -14,6 +14,7 @@ from infra.calls.a2a_call import a2a_call
 from infra.calls.asyncapi_call import asyncapi_call
 from infra.calls.authentication import authorize
 from infra.calls.contract import Arguments, CallContext, CallFailed, CallSettings, FailureType
+from infra.calls.grpc_call import grpc_call
 from infra.calls.http_call import http_call
 from infra.calls.mcp_call import mcp_call
 from infra.calls.openapi_call import openapi_call
@@ -42,6 +43,7 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
         "asyncapi": asyncapi_call,
         "mcp": mcp_call,
         "a2a": a2a_call,
+        "grpc": grpc_call,
     }
 )
 

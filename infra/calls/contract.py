@@ -79,6 +79,12 @@ class CallSettings:
     connections_max: int = 256
     document_s_max: float = 300
     documents_max: int = 64
+    proto_bytes_max: int = 262_144
+    proto_s_max: float = 10
+    proto_memory_bytes_max: int = 256 << 20
+    proto_descriptor_bytes_max: int = 4 << 20
+    proto_compilers_max: int = 2
+    protos_max: int = 16
     tokens_max: int = 1_000
     messages_max: int = 1_000
     process_s_max: float = 60

@@ -1,4 +1,4 @@
-"""The documents that calls refer to (OpenAPI, AsyncAPI, agent cards, scripts): fetched like anything else, kept for a while."""
+"""The documents that calls refer to (OpenAPI, AsyncAPI, proto, agent cards, scripts): fetched like anything else, kept for a while."""
 
 from infra.adapters.document_text import parse_document
 from infra.adapters.problem import BodyTooLarge, Malformed
@@ -7,6 +7,8 @@ from infra.calls.contract import Arguments, CallContext, CallFailed, endpoint_of
 from infra.calls.exchange import Request, exchange, url_of
 from infra.calls.resources import digest_of
 
+# A `file` is never read from this machine: it is fetched from where the operator says that its origin is.
+_SCHEMES = ("http", "https", "file")
 _ACCEPT = "application/json, application/yaml;q=0.9, */*;q=0.5"
 
 
@@ -44,7 +46,9 @@ async def _fetch(resource: Arguments, context: CallContext) -> tuple[bytes, str]
     uri, policy = endpoint_of(resource.get("endpoint"))
     authorization = await authorize(policy, context)
     auth, secrets = (authorization.auth, authorization.secrets) if authorization else (None, ())
-    request = Request("GET", url_of(uri), {"Accept": _ACCEPT}, auth=auth, secrets=secrets, follow_redirects=True)
+    request = Request(
+        "GET", url_of(uri, _SCHEMES), {"Accept": _ACCEPT}, auth=auth, secrets=secrets, follow_redirects=True
+    )
     async with exchange(request, context) as answer:
         if not 200 <= answer.status < 300:
             raise await answer.failure()

@@ -1,6 +1,6 @@
 """One HTTP exchange: a request within bounds, and an answer that is read within bounds, whatever it unpacks to."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +11,7 @@ from infra.calls.contract import CallContext, CallFailed
 
 _BODY_SHOWN_BYTES_MAX = 4_000
 _SECRET_CHARACTERS_MIN = 4
+_HTTP = ("http", "https")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +110,8 @@ async def exchange(request: Request, context: CallContext) -> AsyncIterator[Answ
         raise CallFailed("communication", detail) from broken
 
 
-def url_of(uri: str) -> httpx.URL:
-    """An absolute http or https URI as a URL; CallFailed otherwise."""
+def url_of(uri: str, schemes: Collection[str] = _HTTP) -> httpx.URL:
+    """An absolute URI of one of these schemes as a URL; CallFailed otherwise."""
     try:
         url = httpx.URL(uri.strip())
     except (httpx.InvalidURL, UnicodeError) as wrong:
@@ -119,7 +120,7 @@ def url_of(uri: str) -> httpx.URL:
         raise CallFailed(
             "configuration", "The endpoint is a relative URI, and there is nothing that it is relative to."
         )
-    if url.scheme not in {"http", "https"} or not url.host:
+    if url.scheme not in schemes or not url.host:
         raise CallFailed("authorization", "Only http and https addresses can be called.")
     return url
 

@@ -1,6 +1,6 @@
 """What the calls of a process share: one HTTP client without a memory, the tokens that still hold, the documents read lately."""
 
-from asyncio import Lock
+from asyncio import Lock, Semaphore
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import WeakValueDictionary
 
 import httpx
@@ -16,6 +16,9 @@ import orjson
 
 from infra.calls.addresses import Addresses, CheckedTransport, Resolve, resolve
 from infra.calls.contract import CallSettings
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor_pool import DescriptorPool
 
 REDIRECTS_MAX = 5
 
@@ -49,7 +52,10 @@ class Shelf(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class CallResources:
-    """Shared by all calls; made by `open_resources`. `asking` holds who asks for which token at the moment."""
+    """Shared by all calls; made by `open_resources`.
+
+    `asking` holds who asks for which token at the moment, `compiling` lets in so many who compile a proto document.
+    """
 
     settings: CallSettings
     addresses: Addresses
@@ -57,6 +63,8 @@ class CallResources:
     tokens: Shelf[str]
     documents: Shelf[dict[str, object]]
     asking: WeakValueDictionary[str, Lock]
+    protos: "Shelf[DescriptorPool]"
+    compiling: Semaphore
 
 
 @asynccontextmanager
@@ -76,7 +84,9 @@ async def open_resources(settings: CallSettings, resolve: Resolve = resolve) -> 
     async with client:
         tokens: Shelf[str] = Shelf(settings.tokens_max)
         documents: Shelf[dict[str, object]] = Shelf(settings.documents_max)
-        yield CallResources(settings, addresses, client, tokens, documents, WeakValueDictionary())
+        protos: Shelf[DescriptorPool] = Shelf(settings.protos_max)
+        compiling = Semaphore(settings.proto_compilers_max)
+        yield CallResources(settings, addresses, client, tokens, documents, WeakValueDictionary(), protos, compiling)
 
 
 def digest_of(*values: object) -> str:

@@ -9,8 +9,9 @@ import pytest
 
 from infra.settings import Settings
 from infra.supervisor import Supervisor
+from tests.infra.calls.grpc_server import GrpcServer, grpc_server
 from tests.kit.outside import Outside
-from tests.kit.routes import ROUTES, SECRETS
+from tests.kit.routes import GREETER, ROUTES, SECRETS
 from tests.kit.routes_of_statements import ROUTES as MORE_ROUTES
 from tests.kit.system import SystemWithEnvironment, Workflows, running
 
@@ -25,6 +26,13 @@ def world() -> Iterator[Outside]:
 
 
 @pytest.fixture(scope="package")
+def greeter() -> Iterator[GrpcServer]:
+    """The service of the example that speaks gRPC."""
+    with grpc_server() as found:
+        yield found
+
+
+@pytest.fixture(scope="package")
 def secrets_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where each tenant's secrets are, a file for each."""
     return tmp_path_factory.mktemp("secrets")
@@ -34,12 +42,14 @@ def secrets_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def system(
     template: Callable[[str], str],
     world: Outside,
+    greeter: GrpcServer,
     secrets_folder: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Supervisor]:
     """The processes, with a NATS of their own, whose calls reach the world outside and nothing else."""
+    origins = {**world.origins, GREETER: f"grpc://127.0.0.1:{greeter.port}"}
     environment = {
-        "FOLDWORK_CALL_ORIGINS": orjson.dumps(world.origins).decode(),
+        "FOLDWORK_CALL_ORIGINS": orjson.dumps(origins).decode(),
         "FOLDWORK_CALL_NETWORKS_ALLOWED": orjson.dumps(NETWORKS).decode(),
         "FOLDWORK_CALL_DOCUMENT_S_MAX": "0",
         "FOLDWORK_PROCESSES_ALLOWED": "true",

@@ -1,7 +1,7 @@
 """Examples that call somebody: HTTP with every authentication, OpenAPI, AsyncAPI, gRPC, MCP, and functions."""
 
 from tests.kit.example import Ask, NotHere, Own, Plays, Refused, Said
-from tests.kit.routes import FAKE, LUKE, PETS, PETSTORE, SWAPI, TATOOINE, TOKEN, TOKEN_OF_OIDC
+from tests.kit.routes import FAKE, FILES, LUKE, PETS, PETSTORE, SWAPI, TATOOINE, TOKEN, TOKEN_OF_OIDC
 
 AVAILABLE = [pet for pet in PETS.values() if pet["status"] == "available"]
 FOUND = {"count": 1, "next": None, "previous": None, "results": [LUKE]}
@@ -32,7 +32,11 @@ CALLS: dict[str, Said] = {
     "call-asyncapi-subscribe-consume-while": Own("test_takes_messages_while_there_are_less_than_five"),
     "call-custom-function-cataloged": Refused("/do/0/log/call"),
     "call-custom-function-inline": Plays(output=PETS[69], asks=(_pet(69),)),
-    "call-grpc": Refused("/do/0/greet/call"),
+    "call-grpc": Plays(
+        {"user": {"preferredDisplayName": "Ann"}},
+        output={"message": "Hello, Ann!"},
+        asks=(Ask("GET", f"{FILES}/greet.proto"),),
+    ),
     "call-http-endpoint-interpolation": Plays(
         {"petId": 1}, output=PETS[1], asks=(_pet(1, **{"content-type": "application/json"}),)
     ),

@@ -3,6 +3,7 @@
 import base64
 from typing import Any
 
+from tests.infra.calls.grpc_server import PROTO
 from tests.kit.outside import Answer, Asked, Route
 
 PETSTORE, HTTPBIN, SWAPI = "https://petstore.swagger.io", "https://httpbin.org", "https://swapi.dev"
@@ -10,6 +11,7 @@ KEYCLOAK, REALM = "http://keycloak", "/realms/fake-authority"
 HOSPITAL, NURSES, CHAT = "https://fake-hospital.com", "https://hospital.example.com", "https://fake-chat-api.com"
 CASINO, RACE, FAKE = "https://superbet-casinos.com", "https://virtual-wf-powered-race.com", "https://fake.com"
 EXAMPLE, SERVICE = "https://example.com", "https://external-service.example.com"
+FILES, GREETER = "file://app", "grpc://localhost:5011"
 CATALOG = "https://raw.githubusercontent.com"
 
 CLIENT = {"grant_type": "client_credentials", "client_id": "workflow-runtime-id"}
@@ -183,6 +185,7 @@ ROUTES = (
     # Its answer is given beforehand: which version of AsyncAPI it speaks differs from test to test.
     Route(FAKE, "GET", r"/docs/asyncapi\.json", lambda _: Answer(503)),
     Route(EXAMPLE, "POST", r"/api/v1/backup/start", _accepted),
+    Route(FILES, "GET", r"/greet\.proto", lambda _: Answer(200, PROTO.encode(), {"content-type": "text/plain"})),
     Route(SERVICE, "GET", r"/api", lambda _: Answer(503, {"message": "not now"})),
     Route(
         CATALOG,

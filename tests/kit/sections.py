@@ -25,9 +25,6 @@ UNCOVERED: dict[str, dict[str, None]] = {
         "the protocol chooses the server, and is ignored beside server": None,
         "channel and message publish, channel and subscription subscribe, in a document of 2.6": None,
     },
-    "gRPC Call": {
-        "a method is called with its arguments, or the definition is refused where the extra is missing": None,
-    },
     "A2A Call": {
         "the server is required without a card": None,
         "message/stream and tasks/resubscribe yield a list of all results": None,
@@ -161,5 +158,5 @@ UNCOVERED: dict[str, dict[str, None]] = {
 }
 """What nobody tests yet."""
 
-UNCOVERED_MAX = 56
+UNCOVERED_MAX = 55
 """It only ever shrinks."""

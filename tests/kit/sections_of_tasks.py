@@ -68,6 +68,13 @@ TASKS: dict[str, dict[str, str]] = {
         "the output is by default the content, deserialized": "test_conformance.py::test_call_openapi_with_content_output",
         "output: response yields the response": "test_conformance.py::test_call_openapi_with_response_output",
     },
+    "gRPC Call": {
+        "a method is called with its arguments": "test_examples.py::test_runs_to_its_end",
+        "the definition is refused where the extra is missing": "test_supported.py::test_is_refused_without_it",
+        "proto, service and method must be there": "test_reading.py::test_speaks_of_the_kind_of_task_that_is_there",
+        "a port may be left out": "test_grpc_places.py::test_is_spoken_on_its_port_and_with_the_public",
+        "a call is made with the authentication of its service": "test_grpc_call.py::test_is_authenticated",
+    },
     "A2A Call": {
         "a method must be one there is": "test_dsl_refused.py",
         "a message has an id, and is the user's by default": "statements_of_calls.py",

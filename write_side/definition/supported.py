@@ -27,7 +27,8 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 def check_supported(definition: Definition, functions: Collection[str] = ()) -> list[dict[str, str]]:
     """What of a definition would be ignored or done otherwise than it says, as objects of a `pointer` (RFC 6901) and a `detail`.
 
-    `functions` are those that can be called without being declared.
+    `functions` are those that can be called without being declared; of the language's own, those that need an extra are among them
+    if it is installed.
     """
     found = [*_of_evaluation(definition), *_of_parts(definition, functions), *_of_tasks(definition)]
     return [{"pointer": pointer, "detail": detail} for pointer, detail in found]
@@ -70,8 +71,8 @@ def _of_part(pointer: str, part: Part, definition: Definition, functions: Collec
             yield from _of_subflow(pointer, part)
         case CallFunction(call=call) if call not in definition.use.functions:
             yield from _of_call(below(pointer, "call"), call, functions)
-        case CallGrpc():
-            yield below(pointer, "call"), "is not supported: gRPC is not spoken here"
+        case CallGrpc(call=call) if call not in functions:
+            yield below(pointer, "call"), f"needs an extra that is not installed here: foldwork[{call}]"
         case HttpArguments(method=method) if is_expression(method):
             yield below(pointer, "method"), "must be a method, no expression"
         case _:

@@ -24,7 +24,7 @@ parameters channel operation server name variables protocol message payload subs
 while until transport http stdio command arguments environment timeout agentCard url swagger openapi asyncapi
 paths /a get post parameters in style explode required requestBody content servers host basePath schemes
 consumes channels operations address $ref bindings nats queue publish subscribe enum default shell script
-language code source stdin return
+language code source stdin return proto service host port
 """
 plain = (
     st.none()
@@ -71,6 +71,7 @@ LIKELY = {
     "openapi": {"document": {"endpoint": "http://127.0.0.1:1/"}, "operationId": "a"},
     "mcp": {"method": "tools/list", "transport": {"http": {"endpoint": "http://127.0.0.1:1/"}}},
     "a2a": {"method": "message/send", "server": "http://127.0.0.1:1/"},
+    "grpc": {"proto": {"endpoint": "http://127.0.0.1:1/"}, "service": {"name": "A", "host": "a"}, "method": "b"},
 }
 
 

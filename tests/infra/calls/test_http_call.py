@@ -236,7 +236,3 @@ class TestAFailure:
     async def test_of_an_unknown_function_says_so(self, context: CallContext) -> None:
         with pytest.raises(CallFailed, match="configuration 400"):
             await carry_out("soap", {}, context)
-
-    async def test_of_grpc_is_refused(self, context: CallContext) -> None:
-        with pytest.raises(CallFailed, match="no function 'grpc'"):
-            await carry_out("grpc", {}, context)
