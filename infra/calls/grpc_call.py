@@ -55,7 +55,9 @@ async def grpc_call(arguments: Arguments, context: CallContext) -> JsonValue:
 
 def _load() -> None:
     """Takes a good tenth of a second the first time."""
-    # Its C core writes to standard error, where our own lines are JSON.
+    # Its C core writes to standard error, where our own lines are JSON; and it stops the world at each fork, for children that go on to
+    # speak gRPC: ours do not.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     for module in ("infra.calls.grpc_exchange", "infra.calls.proto_messages"):
         import_module(module)

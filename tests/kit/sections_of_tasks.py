@@ -73,6 +73,9 @@ TASKS: dict[str, dict[str, str]] = {
         "the definition is refused where the extra is missing": "test_supported.py::test_is_refused_without_it",
         "proto, service and method must be there": "test_reading.py::test_speaks_of_the_kind_of_task_that_is_there",
         "a port may be left out": "test_grpc_places.py::test_is_spoken_on_its_port_and_with_the_public",
+        "a policy may be named, and its secrets are those of the workflow": "statements_of_calls.py",
+        "a method that streams its answers yields their list": "statements_of_calls.py",
+        "a failure is one of the communication, with the HTTP status that fits": "statements_of_calls.py",
         "a call is made with the authentication of its service": "test_grpc_call.py::test_is_authenticated",
     },
     "A2A Call": {

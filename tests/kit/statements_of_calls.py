@@ -3,6 +3,7 @@
 import base64
 
 from tests.kit.example import Ask, Plays, Refused, Statement
+from tests.kit.routes import CLIENT, FILES
 from tests.kit.routes_of_statements import BYTES, DIGEST, HERE
 from tests.write_side.dsl_case import STANDARD
 
@@ -11,6 +12,7 @@ DOCUMENT = f"document: {{endpoint: '{HERE}/api.json'}}"
 WHO = f"username: {DIGEST['username']}, password: {DIGEST['password']}"
 OAUTH2 = f"authority: '{HERE}', client: {{id: kit, secret: s3cret%s}}"
 TOOL = "method: tools/call, parameters: {name: %s}, transport: {stdio: {command: npx}}"
+SECRET_ID = "${ $secrets.mySecret.client.id }"
 FAILED = f"{STANDARD}runtime"
 
 
@@ -21,6 +23,13 @@ def http(path: str, more: str = "", behind: str = "") -> str:
 
 def call(function: str, arguments: str, behind: str = "") -> str:
     return f"do: [{{c: {{call: {function}, with: {{{arguments}}}{behind}}}}}]"
+
+
+def grpc(method: str, arguments: str, more: str = "") -> str:
+    """A call of the service of the example that speaks gRPC."""
+    service = f"{{name: GreeterApi.Greeter, host: localhost, port: 5011{more}}}"
+    proto = f"{{endpoint: '{FILES}/greet.proto'}}"
+    return call("grpc", f"proto: {proto}, service: {service}, method: {method}, arguments: {{{arguments}}}")
 
 
 def secured(policy: str, path: str = "/echo", behind: str = "") -> str:
@@ -203,6 +212,25 @@ STATEMENTS = (
         "the client has the name and the version that it is given",
         call("mcp", TOOL % "who_is_there" + ", client: {name: kit, version: 1.2.3}"),
         Plays(output={"structuredContent": {"clientInfo": {"name": "kit", "version": "1.2.3"}}}),
+    ),
+    Statement(
+        "gRPC Call",
+        "a policy may be named, and its secrets are those of the workflow",
+        f"use: {{secrets: [mySecret], authentications: {{staff: {{bearer: {{token: '{SECRET_ID}'}}}}}}}}\n"
+        + grpc("Recognize", "", ", authentication: {use: staff}"),
+        Plays(output={"message": f"Bearer {CLIENT['client_id']}"}),
+    ),
+    Statement(
+        "gRPC Call",
+        "a method that streams its answers yields their list",
+        grpc("Count", "times: 2"),
+        Plays(output=[{"message": "0"}, {"message": "1"}]),
+    ),
+    Statement(
+        "gRPC Call",
+        "a failure is one of the communication, with the HTTP status that fits",
+        grpc("Fail", "name: NOT_FOUND"),
+        Plays(error=failed(404) | {"title": "Not found"}),
     ),
     Statement(
         "A2A Call",

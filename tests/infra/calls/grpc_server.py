@@ -43,6 +43,7 @@ message HelloReply { string message = 1; }
 
 service Greeter {
   rpc SayHello (HelloRequest) returns (HelloReply);
+  rpc Recognize (HelloRequest) returns (HelloReply);
   rpc Repeat (HelloRequest) returns (HelloRequest);
   rpc Count (HelloRequest) returns (stream HelloReply);
   rpc CountForEver (HelloRequest) returns (stream HelloReply);
@@ -103,6 +104,9 @@ class GrpcServer:
     def say_hello(self, request: Any, _: Any) -> Any:
         return self._reply(f"Hello, {request.name}!")
 
+    def recognize(self, request: Any, context: Any) -> Any:
+        return self._reply(dict(context.invocation_metadata()).get("authorization", "nobody"))
+
     def repeat(self, request: Any, _: Any) -> Any:
         return request
 
@@ -142,6 +146,7 @@ class _Methods(grpc.GenericRpcHandler):
         self._server = server
         self._answers = {
             "SayHello": (server.say_hello, False),
+            "Recognize": (server.recognize, False),
             "Repeat": (server.repeat, False),
             "Count": (server.count, True),
             "CountForEver": (server.count_for_ever, True),
