@@ -9,7 +9,10 @@ from events.workflow import Digest, WorkflowVersion
 
 
 class RunStarted(Event):
-    """When a run of a workflow began. `input` is what was sent, before anything formed it."""
+    """When a run of a workflow began. `input` is what was sent, before anything formed it.
+
+    `going`: nothing forms it, and what the run did first was written with this event.
+    """
 
     type = "run.started"
 
@@ -21,6 +24,7 @@ class RunStarted(Event):
     started_at: AwareDatetime
     times_out_at: AwareDatetime | None = None
     parent: ParentTask | None = None
+    going: bool = False
 
 
 class RunForked(Event):

@@ -49,6 +49,8 @@ def react(envelope: Envelope[RunEvent | RunCompensationEvent]) -> Sequence[Doing
             | RunTaskCancelled(task=task)
         ):
             return [Over(key_of(run_id, task))]
+        case RunStarted(going=True):
+            pass
         case (
             RunStarted()
             | RunForked()

@@ -101,7 +101,9 @@ def decide(command: RunCommand, state: RunState, others: Others) -> Sequence[Run
             return _operate(command, state)
 
 
-def _start(command: StartRun | StartChildRun | StartScheduledRun, state: RunState, others: Others) -> list[RunEvent]:
+def _start(
+    command: StartRun | StartChildRun | StartScheduledRun, state: RunState, others: Others
+) -> Sequence[RunEvent]:
     if state.status != "unknown":
         raise RunAlreadyExists(f"there is a run {command.run_id} already", run_id=command.run_id)
     workflow: WorkflowState = others[f"workflow-{command.workflow_id}"]
@@ -111,23 +113,24 @@ def _start(command: StartRun | StartChildRun | StartScheduledRun, state: RunStat
     plan = plan_of(version.digest, version.definition)
     run = Run(command.run_id, state, plan, command.at)
     root = Node(ROOT, -1, "", "", "run", raw=command.input, input=command.input, started_at=command.at)
-    times_out_at = None
+    times_out_at, going = None, False
     with suppress(
         Raised
     ):  # It fails once it runs, in the same way: a timeout that cannot be told ends the run at once.
         times_out_at = deadline(run, root, plan.definition.timeout, command.input)
-    return [
-        RunStarted(
-            workflow_id=command.workflow_id,
-            workflow_version=number,
-            digest=version.digest,
-            input=command.input,
-            labels=command.labels,
-            started_at=command.at,
-            times_out_at=times_out_at,
-            parent=command.parent if isinstance(command, StartChildRun) else None,
-        )
-    ]
+        going = plan.cheap
+    started = RunStarted(
+        workflow_id=command.workflow_id,
+        workflow_version=number,
+        digest=version.digest,
+        input=command.input,
+        labels=command.labels,
+        started_at=command.at,
+        times_out_at=times_out_at,
+        parent=command.parent if isinstance(command, StartChildRun) else None,
+        going=going,
+    )
+    return advance(run, EVENTS_MAX, [started]) if going else [started]
 
 
 def _fork(command: ForkRun, state: RunState, history: Sequence[RunEvent]) -> list[RunEvent]:

@@ -85,7 +85,7 @@ class TestStarting:
         past = registered("1.0.0", "1.1.0", "2.0.0")
         active = decided(past, ActivateWorkflow(workflow_id="test.w", workflow_version="1.1.0"))
         for more, version, expected in (([], None, "2.0.0"), (active, None, "1.1.0"), (active, "1.0.0", "1.0.0")):
-            (event,) = given(RUN).beside("workflow-test.w", *past, *more).when(start(version)).events
+            event, *_ = given(RUN).beside("workflow-test.w", *past, *more).when(start(version)).events
             assert isinstance(event, RunStarted)
             assert event.workflow_version == expected
 

@@ -96,12 +96,11 @@ def _run_changed(
                 event.parent,
                 event.input,
             )
-            return begun.with_node(root)
+            return _with_input(begun, root, event.input) if event.going else begun.with_node(root)
         case RunForked():
             return SNAPSHOT.validate_python(event.state)
         case RunInputFormed(input=formed):
-            root = replace(state.nodes[ROOT], input=formed, data=formed, prepared=True)
-            return replace(state, context=formed).with_node(root)
+            return _with_input(state, state.nodes[ROOT], formed)
         case RunAdvanced():
             return state
         case RunSuspended():
@@ -120,6 +119,11 @@ def _run_changed(
             return retried(state)
         case _:
             return compensation_changed(state, event)
+
+
+def _with_input(state: RunState, root: Node, formed: JsonValue) -> RunState:
+    """A run whose first task can begin."""
+    return replace(state, context=formed).with_node(replace(root, input=formed, data=formed, prepared=True))
 
 
 def _started(state: RunState, event: RunTaskStarted) -> RunState:

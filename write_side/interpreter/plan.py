@@ -12,6 +12,7 @@ from write_side.definition.reading import InvalidDefinition, pointer, read_defin
 from write_side.definition.tasks import KINDS, CallFunction, TaskBase, TaskList
 from write_side.definition.values import JsonObject, Timeout, below
 from write_side.definition.walk import lists_below, task_lists, tasks
+from write_side.interpreter.cheap import is_cheap
 
 PLANS_MAX = 1_000
 FUNCTIONS = "/use/functions"
@@ -38,13 +39,17 @@ class PlannedTask:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Tasks by reference; lists of references by the pointer to the list; the extensions with the pointers to theirs."""
+    """Tasks by reference; lists of references by the pointer to the list; the extensions with the pointers to theirs.
+
+    `cheap`: its runs evaluate nothing but paths, and check nothing, so that any process can have them begin.
+    """
 
     definition: Definition
     document: JsonObject
     tasks: Mapping[str, PlannedTask]
     lists: Mapping[str, tuple[str, ...]]
     extensions: tuple[tuple[str, Extension], ...]
+    cheap: bool
 
     def place_of(self, section: str, name: str) -> int | None:
         """Where in a list the task of this name stands."""
@@ -100,7 +105,7 @@ def make_plan(definition: Definition, document: JsonObject) -> Plan:
         for place, entry in enumerate(definition.use.extensions)
         for name, extension in entry.items()
     )
-    return Plan(definition, document, planned, lists, extensions)
+    return Plan(definition, document, planned, lists, extensions, is_cheap(document))
 
 
 def _add_list(

@@ -41,8 +41,8 @@ class TestWhatIsDecided:
 
     def test_is_a_list_like_any_other(self, do: list[Any]) -> None:
         running = Running(workflow(do))
-        running.send(StartRun(run_id="r1", workflow_id=running.workflow_id, input=GIVEN, at=running.now))
-        decided = self.advance(running)
+        command = StartRun(run_id="r1", workflow_id=running.workflow_id, input=GIVEN, at=running.now)
+        decided = RUN.decide_all(command, running.state, {f"workflow-{running.workflow_id}": running._workflow})
         assert decided == list(decided) != []
         assert all(isinstance(event, Event) for event in decided)
 
