@@ -94,6 +94,12 @@ class Settings(BaseSettings):
     work_bytes_max: int = 4_294_967_296
     work_watch_s: float = 1.0
 
+    # what others are told of runs
+    lifecycle_published: bool = False
+    lifecycle_age_s_max: int = 604_800
+    lifecycle_bytes_max: int = 1_073_741_824
+    lifecycle_duplicates_s: int = 600
+
     # liveness of whatever sends heartbeats
     heartbeat_timeout_s: float = 30.0
     heartbeat_check_s: float = 1.0

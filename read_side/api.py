@@ -21,6 +21,7 @@ from read_side.jobs import JOBS
 from read_side.live import Live
 from read_side.nodes import NODES
 from read_side.queries import QUERY_PARAMETERS, Queries, answer, found
+from read_side.run_lifecycle import RunLifecycles, lifecycle_schemas
 from read_side.runs import RUN_TASKS, RUNS
 from read_side.summaries import SUMMARIES, Summaries
 from read_side.tasks import TASKS, TIMELINE
@@ -66,6 +67,7 @@ def create_application(
         *(route for listing in LISTINGS for route in listing.routes(queries)),
         *Summaries(queries).routes(),
         *event_log.routes(),
+        *RunLifecycles(queries).routes(),
         *texts,
         _projections(queries),
         *operations(ready, metrics),
@@ -73,7 +75,7 @@ def create_application(
 
     def describe() -> bytes:
         models: list[type[BaseModel]] = [*(listing.projection.row for listing in LISTINGS), *SUMMARIES, ProjectionPage]
-        schemas = {**components(models, "serialization"), "CloudEvent": CLOUD_EVENT}
+        schemas = {**lifecycle_schemas(), **components(models, "serialization"), "CloudEvent": CLOUD_EVENT}
         return document(TITLE, DESCRIPTION, routes, schemas)
 
     return Application([*routes, *documentation(TITLE, describe)], metrics, event_log.sockets())

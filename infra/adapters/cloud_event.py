@@ -48,6 +48,36 @@ def encode(record: Record, shard: int) -> bytes:
     return orjson.dumps(document, option=orjson.OPT_UTC_Z)[:-1] + b',"data":' + data + b"}"
 
 
+def encode_notice(record: Record, number: int, type_: str, data: bytes, shard: int) -> bytes:
+    """The JSON document of something that others are told of an event, under a type of theirs: the `number`th, from 1.
+
+    `data` is JSON text. The id is the same whenever it is told, and the source with it makes it one of its kind.
+    """
+    metadata = orjson.loads(record.metadata)
+    document: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": notice_id(record, number),
+        "source": f"/foldwork/{shard}",
+        "type": type_,
+        "time": record.occurred_at,
+        "subject": record.stream_id,
+        "datacontenttype": "application/json",
+        "position": record.position,
+        "tenantid": record.tenant_id,
+        "streamversion": record.stream_version,
+        "causationid": record.id,
+    }
+    for name in ("correlation_id", "traceparent"):
+        if name in metadata:
+            document[_ATTRIBUTE_OF[name]] = metadata[name]
+    return orjson.dumps(document, option=orjson.OPT_UTC_Z)[:-1] + b',"data":' + data + b"}"
+
+
+def notice_id(record: Record, number: int) -> str:
+    """Derived from the event's: `<event id>/<number>`."""
+    return f"{record.id}/{number}"
+
+
 def decode(payload: bytes, position: int | None = None) -> Record:
     """The record of a document that `encode` made, its data parsed.
 

@@ -1,7 +1,7 @@
 """Event messages as bytes of the NATS client protocol, many in one piece: a call for each would cost more than they do.
 
-Format: docs.nats.io "Client Protocol" (HPUB); batches: ADR-50 of nats-io/nats-architecture-and-design. Never
-Nats-Msg-Id: the expected last sequence fences and deduplicates.
+Format: docs.nats.io "Client Protocol" (HPUB); batches: ADR-50 of nats-io/nats-architecture-and-design. Events
+never have a Nats-Msg-Id: the expected last sequence fences and deduplicates. Notices have one, since other processes may be told again.
 """
 
 import re
@@ -77,6 +77,27 @@ def batch(bodies: Sequence[Body], batch_id: bytes, expected_last: int, reply: by
     subject, payload = bodies[-1]
     commit = b"%b%d\r\nNats-Batch-Commit:1\r\n\r\n" % (head, len(bodies))
     return b"".join(frames), _frame(subject + b" " + reply, commit, payload)
+
+
+def named(body: Body, message_id: bytes, reply: bytes) -> bytes:
+    """One message that is stored once for its id, within the stream's window for duplicates."""
+    subject, payload = body
+    return _frame(subject + b" " + reply, b"NATS/1.0\r\nNats-Msg-Id:%b\r\n\r\n" % message_id, payload)
+
+
+def named_batch(bodies: Sequence[tuple[Body, bytes]], batch_id: bytes, reply: bytes) -> bytes:
+    """An atomic batch of messages with their ids; it is refused if the stream has one of them already."""
+    frames = []
+    for number, ((subject, payload), message_id) in enumerate(bodies, 1):
+        last = number == len(bodies)
+        header = b"NATS/1.0\r\nNats-Batch-Id:%b\r\nNats-Batch-Sequence:%d\r\nNats-Msg-Id:%b\r\n%b\r\n" % (
+            batch_id,
+            number,
+            message_id,
+            b"Nats-Batch-Commit:1\r\n" if last else b"",
+        )
+        frames.append(_frame(subject + b" " + reply if last else subject + b" ", header, payload))
+    return b"".join(frames)
 
 
 def publish(subject: bytes, reply: bytes, payload: bytes) -> bytes:

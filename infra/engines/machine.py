@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from prometheus_client import CollectorRegistry, Gauge
 
+from infra.adapters.nats_notices import NatsNotices
 from infra.adapters.nats_stream import NatsEventStream
 from infra.adapters.nats_work import NatsWorkQueue
 from infra.adapters.news import News
@@ -38,6 +39,7 @@ class Machine:
     feed: Feed
     news: News
     work: NatsWorkQueue
+    notices: NatsNotices
     registry: CollectorRegistry
 
 
@@ -54,7 +56,8 @@ async def machine(service: str, settings: Settings) -> AsyncIterator[Machine]:
     try:
         urls = settings.database_url, settings.nats_url
         work = NatsWorkQueue(stream, settings)
-        yield Machine(settings, *urls, store, stream, feed, News(stream), work, new_registry())
+        notices = NatsNotices(stream, settings)
+        yield Machine(settings, *urls, store, stream, feed, News(stream), work, notices, new_registry())
     finally:
         await stream.close()
         await store.close()
