@@ -1,1 +1,1 @@
-"""The loops that run the patterns on the adapters: command bus, relay, projector, saga runner, work offers."""
+"""The loops that run the patterns on the adapters: command bus, relay, projector, saga runner, work offers, notice publisher."""

@@ -1,1 +1,1 @@
-"""Pure shapes: decider, projection, saga, work. No clock, no uuid, no I/O; imports events only."""
+"""Pure shapes: decider, projection, saga, work, notices. No clock, no uuid, no I/O; imports events only."""

@@ -52,6 +52,7 @@ def system(
         "FOLDWORK_CALL_ORIGINS": orjson.dumps(origins).decode(),
         "FOLDWORK_CALL_NETWORKS_ALLOWED": orjson.dumps(NETWORKS).decode(),
         "FOLDWORK_CALL_DOCUMENT_S_MAX": "0",
+        "FOLDWORK_LIFECYCLE_PUBLISHED": "true",
         "FOLDWORK_PROCESSES_ALLOWED": "true",
         "FOLDWORK_SECRETS_DIR": str(secrets_folder),
         "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}",
