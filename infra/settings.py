@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     lifecycle_published: bool = False
     lifecycle_age_s_max: int = 604_800
     lifecycle_bytes_max: int = 1_073_741_824
-    lifecycle_duplicates_s: int = 600
+    lifecycle_duplicates_s: int = 120
 
     # liveness of whatever sends heartbeats
     heartbeat_timeout_s: float = 30.0

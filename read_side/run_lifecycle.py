@@ -29,7 +29,7 @@ from read_side.runs import RUNS, RunUnknown
 
 PATH = "/v1/runs/{run_id}/lifecycle"
 PLACES_MAX = 50
-READ_EVENTS_MIN, READ_EVENTS_MAX = 50, 1_000
+READ_EVENTS_MIN, READ_EVENTS_MAX = 50, 500
 SCAN_EVENTS_MAX = 5_000
 PAGE_BYTES_MAX = 8_388_608
 TYPES = sorted(event.type for event in TOLD_OF)

@@ -5,6 +5,7 @@ an event depends on those before it: the state of each stream that is going on i
 folded again from the log for the first event after a restart.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -24,6 +25,9 @@ from infra.settings import Settings
 
 Connection = psycopg.AsyncConnection[Any]
 Key = tuple[str, str]
+
+RECORDS_AT_ONCE_MAX = 50
+"""Other consumers of the process have their turn in between."""
 
 
 class NoticeBoard(Protocol):
@@ -67,8 +71,10 @@ class NoticePublisher:
     async def effects(self, connection: Connection, records: Sequence[Record], position: int) -> list[Effect]:
         """Publishes; nothing is kept in the database but the checkpoint."""
         notices: list[Notice] = []
-        for record in records:
+        for number, record in enumerate(records, 1):
             notices.extend(await self._notices_of(record))
+            if number % RECORDS_AT_ONCE_MAX == 0:
+                await asyncio.sleep(0)
         await self._board.publish(notices)
         return []
 

@@ -2,16 +2,19 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 
 from events.catalog import CATALOG as EVENTS
+from infra.adapters.event_stream import StreamUnavailable
 from infra.adapters.nats_notices import NatsNotices, Notice
 from infra.adapters.nats_stream import NatsEventStream
-from infra.engines.notice_publisher import NoticePublisher
+from infra.engines.machine import machine
+from infra.engines.notice_publisher import NoticePublisher, publishers
 from infra.settings import Settings
 from sagas.publish_lifecycle_on_run_event import PUBLISH_LIFECYCLE_ON_RUN_EVENT
 from tests.infra.consuming import Place, opened
@@ -27,12 +30,24 @@ def task(number: int) -> bytes:
     )
 
 
+class Board(NatsNotices):
+    """Loses the answer after notices were stored, as often as it is told."""
+
+    unheard = 0
+
+    async def publish(self, notices: Sequence[Notice]) -> None:
+        await super().publish(notices)
+        if self.unheard:
+            self.unheard -= 1
+            raise StreamUnavailable("NATS did not answer.")
+
+
 class Office:
     """A log, a stream for notices, and the consumer between them."""
 
     def __init__(self, place: Place, stream: NatsEventStream) -> None:
         self.place, self.stream = place, stream
-        self.board = NatsNotices(stream, place.settings)
+        self.board = Board(stream, place.settings)
         self.publisher = self.another()
 
     def another(self) -> NoticePublisher:
@@ -145,6 +160,26 @@ class TestALifecycleEvent:
         await office.place.run(office.publisher)
         assert {document["subject"] for _, document in await office.messages()} == {"run-r1", "run-r2"}
         assert await office.place.rows("SELECT stream_id FROM dead_letter") == [("run-r1",)]
+
+    async def test_is_neither_lost_nor_there_twice_if_its_storing_is_not_heard_of(self, office: Office) -> None:
+        await office.begin("r1")
+        await office.start("r1", 1)
+        office.board.unheard = 3
+        await office.place.run(office.publisher)
+        assert office.board.unheard == 0
+        kinds = [subject.removeprefix("lifecycle.acme.") for subject in subjects(await office.messages())]
+        changed = "workflow.status-changed"
+        assert kinds == ["workflow.started", changed, changed, "task.created", "task.started", "task.status-changed"]
+
+    async def test_is_published_only_where_the_operator_wants_it(
+        self, database_url: str, nats_url: str, settings: Settings
+    ) -> None:
+        urls = {"database_url": database_url, "nats_url": nats_url}
+        async with machine("sagas", settings.model_copy(update=urls)) as parts:
+            assert publishers(PUBLISH_LIFECYCLE_ON_RUN_EVENT, parts, EVENTS) == []
+            wanted = replace(parts, settings=settings.model_copy(update={**urls, "lifecycle_published": True}))
+            [found] = publishers(PUBLISH_LIFECYCLE_ON_RUN_EVENT, wanted, EVENTS)
+            assert found.name == "publish_lifecycle_on_run_event"
 
 
 class TestTheStream:
