@@ -52,6 +52,8 @@ class RunInputFormed(Event):
 class RunTaskStarted(Event):
     """When a task began. `input` is the formed one; `items` are what a loop goes through, or the branches of a fork; `awaits` is what
     has to happen outside. Not `prepared`: an extension has something to do before it.
+
+    One of the kind `document` is none of the definition's: it fetches what the task of its reference, or what that calls, needs first.
     """
 
     type = "run.task_started"

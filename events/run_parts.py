@@ -70,6 +70,17 @@ class ProcessAwaited(Part):
     awaited: bool = True
 
 
+class DocumentsAwaited(Part):
+    """Documents that lie elsewhere, by their addresses: those of a function, or of schemas. The answer holds each at its address.
+
+    By which policy they are asked for is left out and found where they are fetched.
+    """
+
+    kind: Literal["documents"] = "documents"
+    of: Literal["function", "schemas"]
+    addresses: tuple[Text, ...]
+
+
 class TimerAwaited(Part):
     """A moment to wait for."""
 
@@ -133,6 +144,7 @@ class ApprovalAwaited(Part):
 Awaited = Annotated[
     CallAwaited
     | ProcessAwaited
+    | DocumentsAwaited
     | TimerAwaited
     | EventsAwaited
     | RunAwaited

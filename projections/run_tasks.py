@@ -31,6 +31,7 @@ from events.run_parts import (
     ApprovalAwaited,
     Awaited,
     CallAwaited,
+    DocumentsAwaited,
     EventsAwaited,
     JobAwaited,
     ProcessAwaited,
@@ -56,7 +57,9 @@ RunTaskStatus = Literal[
 ]
 """`interrupted` is never stored: it is how a task is shown that was open when its run ended."""
 
-AwaitedKind = Literal["call", "process", "timer", "events", "run", "undoing", "agent_task", "job", "approval"]
+AwaitedKind = Literal[
+    "call", "process", "documents", "timer", "events", "run", "undoing", "agent_task", "job", "approval"
+]
 
 Undoing = RunTaskCompensating | RunTaskCompensated | RunCompensationSkipped | RunParked
 TaskEvent = (
@@ -79,7 +82,7 @@ TaskEvent = (
 class AwaitedByTask(BaseModel):
     """What a task waits for, or waited for: `id` of a run, also one to undo, an agent's task, a job or an approval, `function` of a call.
 
-    `types` are those of events that it listens for, none if it listens for any.
+    `types` are those of events that it listens for, none if it listens for any; `addresses` those of documents that it fetches.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -89,6 +92,7 @@ class AwaitedByTask(BaseModel):
     function: str | None = None
     until: datetime | None = None
     types: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
 
 
 class RunTaskRow(Row):
@@ -184,6 +188,8 @@ def _awaited(awaited: Awaited) -> AwaitedByTask:
     match awaited:
         case CallAwaited(function=function):
             return AwaitedByTask(kind=kind, function=function)
+        case DocumentsAwaited(addresses=addresses):
+            return AwaitedByTask(kind=kind, addresses=addresses)
         case TimerAwaited(until=until):
             return AwaitedByTask(kind=kind, until=until)
         case EventsAwaited(types=types):

@@ -1,4 +1,4 @@
-"""Has runs go on as soon as anything has happened to them, and their calls and processes carried out."""
+"""Has runs go on as soon as anything has happened to them, and their calls and processes carried out, documents fetched."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ from events.run import (
     RunTaskStarted,
 )
 from events.run_compensation import RunCompensationEvent, RunCompensationSkipped, RunCompensationStarted
-from events.run_parts import CallAwaited, ProcessAwaited
+from events.run_parts import CallAwaited, DocumentsAwaited, ProcessAwaited
 from infra.patterns.activity import Activity, Doing, Over, Performance
 from write_side.run_commands import AdvanceRun
 
@@ -40,7 +40,7 @@ def react(envelope: Envelope[RunEvent | RunCompensationEvent]) -> Sequence[Doing
     run_id = envelope.entity_id
     match envelope.event:
         case RunTaskStarted(task=task, awaits=awaits) | RunTaskPrepared(task=task, awaits=awaits):
-            wanted = isinstance(awaits, CallAwaited | ProcessAwaited)
+            wanted = isinstance(awaits, CallAwaited | ProcessAwaited | DocumentsAwaited)
             return [Activity(key_of(run_id, task))] if wanted else []
         case (
             RunTaskAnswered(task=task)

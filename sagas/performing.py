@@ -7,8 +7,8 @@ import orjson
 import structlog
 from pydantic import JsonValue
 
-from events.run_parts import ParentTask, RunError
-from infra.calls.call import FUNCTIONS, carry_out, run_process
+from events.run_parts import DocumentsAwaited, ParentTask, RunError
+from infra.calls.call import FUNCTIONS, carry_out, fetch_documents, run_process
 from infra.calls.contract import CallContext, CallFailed, CallSettings
 from infra.calls.resources import CallResources
 from infra.engines.command_bus import CommandBus
@@ -21,9 +21,9 @@ from infra.settings import Settings
 from sagas.carry_out_calls_on_run_task import task_of
 from sagas.run_waits import answer
 from write_side.interpreter.errors import Raised, standard
-from write_side.interpreter.plan import known_plan, plan_of
+from write_side.interpreter.plan import known_plan, plan_of, with_functions
 from write_side.interpreter.scope import Run
-from write_side.interpreter.sealing import awaited_call, conditions_of, secrets_of, unsealed
+from write_side.interpreter.sealing import awaited_call, conditions_of, documents_asked_for, secrets_of, unsealed
 from write_side.interpreter.state import RunState
 from write_side.run_commands import FailRunTask
 from write_side.workflow import WorkflowState
@@ -84,7 +84,9 @@ class Calls:
         if awaited is None:
             return None
         try:
-            return answer(ParentTask(run_id=run_id, task=task), await self._answer(tenant_id, run_id, task, state))
+            return answer(
+                ParentTask(run_id=run_id, task=task), await self._answer(tenant_id, run_id, task, awaited, state)
+            )
         except StoreUnavailable:
             # The log is away for a moment: that is not the call's fault.
             raise
@@ -97,15 +99,17 @@ class Calls:
             error = standard("runtime", f"{type(broken).__name__}: {broken}"[:1_000], "")
         return FailRunTask(run_id=run_id, task=task, error=_without_place(error))
 
-    async def _answer(self, tenant_id: str, run_id: str, task: int, state: RunState) -> JsonValue:
+    async def _answer(self, tenant_id: str, run_id: str, task: int, awaited: object, state: RunState) -> JsonValue:
         plan = known_plan(state.digest)
         if plan is None:
             workflow: WorkflowState = await self._bus.state(tenant_id, f"workflow-{state.workflow_id}")
             plan = plan_of(state.digest, workflow.versions[state.workflow_version].definition)
-        run = Run(run_id, state, plan, utc_now())
-        what = unsealed(run, task, self._secrets.read(tenant_id, secrets_of(run)))
-        conditions = conditions_of(run, task)
-        context = CallContext(f"{tenant_id}/{run_id}/{task}", self._resources, conditions.keep, conditions.go_on)
+        run, key = Run(run_id, state, with_functions(plan, state), utc_now()), f"{tenant_id}/{run_id}/{task}"
+        secrets = self._secrets.read(tenant_id, secrets_of(run))
+        if isinstance(awaited, DocumentsAwaited):
+            return await fetch_documents(documents_asked_for(run, task, secrets), CallContext(key, self._resources))
+        what, conditions = unsealed(run, task, secrets), conditions_of(run, task)
+        context = CallContext(key, self._resources, conditions.keep, conditions.go_on)
         if what.function is None:
             return await run_process(what.arguments, context)
         if what.function in FUNCTIONS:

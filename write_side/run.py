@@ -19,15 +19,16 @@ from events.run import (
     RunTaskStarted,
 )
 from events.run_compensation import RunCompensationSkipped, RunCompensationStarted
-from events.run_parts import Origin, TimerAwaited
+from events.run_parts import DocumentsAwaited, Origin, TimerAwaited
 from infra.patterns.decider import HISTORY, Decider, Others, StateForm
 from write_side.interpreter.bounds import within
+from write_side.interpreter.documents import place_of
 from write_side.interpreter.ending import answered
 from write_side.interpreter.errors import Raised, standard
 from write_side.interpreter.evolve import SNAPSHOT, evolve
 from write_side.interpreter.forking import forked, state_after
 from write_side.interpreter.listening import consumption, listeners
-from write_side.interpreter.plan import known_plan, plan_of
+from write_side.interpreter.plan import known_plan, plan_of, with_functions
 from write_side.interpreter.scope import Run, deadline
 from write_side.interpreter.state import ENDED, ROOT, Node, RunState
 from write_side.interpreter.steps import advance
@@ -62,6 +63,7 @@ from write_side.run_commands import (
     TerminateRun,
     TimeOutRunTask,
 )
+from write_side.run_documents import received
 from write_side.workflow import WorkflowState, version_to_run
 
 EVENTS_MAX = 200
@@ -194,6 +196,7 @@ def _interpret(command: Interpreted, state: RunState, others: Others) -> Sequenc
     if plan is None:
         workflow: WorkflowState = others[f"workflow-{state.workflow_id}"]
         plan = plan_of(state.digest, workflow.versions[state.workflow_version].definition)
+    plan = with_functions(plan, state)
     at = max(command.at, command.due_at) if isinstance(command, FireRunTimer | TimeOutRunTask) else command.at
     run = Run(command.run_id, state, plan, at)
     return advance(run, EVENTS_MAX, _happened(command, run))
@@ -209,10 +212,13 @@ def _happened(command: Interpreted, run: Run) -> Sequence[RunEvent]:
     if node is None or state.status in ("completed", "cancelled", "compensated"):
         return ()
     match command:
+        case AnswerRunTask(answer=answer) if node.phase == "awaiting" and isinstance(node.awaits, DocumentsAwaited):
+            return received(run, node, answer)
         case AnswerRunTask(answer=answer) if node.phase == "awaiting":
             return within([answered(run, node, answer)], node.task, node.reference)
         case FailRunTask(error=error) if node.phase == "awaiting":
-            return [RunTaskFaulted(task=node.task, error=error.model_copy(update={"instance": node.reference or "/"}))]
+            place = place_of(run, node) if isinstance(node.awaits, DocumentsAwaited) else node.reference
+            return [RunTaskFaulted(task=node.task, error=error.model_copy(update={"instance": place or "/"}))]
         case FireRunTimer() if node.phase == "awaiting" and isinstance(node.awaits, TimerAwaited):
             return [answered(run, node, node.input)]
         case TimeOutRunTask() if state.status in TIMED and node.phase not in ("answered", "faulted"):

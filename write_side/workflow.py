@@ -21,7 +21,7 @@ from infra.functions import function_names
 from infra.patterns.decider import Command, Decider
 from write_side.definition.digest import digest
 from write_side.definition.document import Definition, Document
-from write_side.definition.expressions import check_expressions
+from write_side.definition.expressions import EXPRESSIONS_MAX, check_expressions
 from write_side.definition.reading import ERRORS_LISTED_MAX, InvalidDefinition, read_definition
 from write_side.definition.references import check_references
 from write_side.definition.schedule import check_schedule
@@ -53,18 +53,7 @@ class RegisterWorkflow(Command):
     def model_post_init(self, _: object) -> None:
         """Understand the definition at once. Raises InvalidDefinition."""
         definition = read_definition(self.definition)
-        _require_bounds(definition)
-        functions, programs = OUR_FUNCTIONS | function_names(), set[str]()
-        errors = [
-            *_unfit(definition.document),
-            *check_references(definition, functions),
-            *check_schedule(definition.schedule),
-            *check_supported(definition, functions),
-            *check_expressions(definition, programs),
-            *_of_compensations(definition, functions, programs),
-        ]
-        if errors:
-            raise InvalidDefinition(errors=errors[:ERRORS_LISTED_MAX])
+        check_definition(definition)
         self._read = definition
 
     @property
@@ -78,6 +67,22 @@ class RegisterWorkflow(Command):
         return f"{self.document.namespace}.{self.document.name}"
 
 
+def check_definition(definition: Definition, expressions_max: int = EXPRESSIONS_MAX) -> None:
+    """Raises InvalidDefinition for what is well written and cannot be run."""
+    _require_bounds(definition)
+    functions, programs = OUR_FUNCTIONS | function_names(), set[str]()
+    errors = [
+        *_unfit(definition.document),
+        *check_references(definition, functions),
+        *check_schedule(definition.schedule),
+        *check_supported(definition, functions),
+        *check_expressions(definition, programs, programs_max=expressions_max),
+        *_of_compensations(definition, functions, programs, expressions_max),
+    ]
+    if errors:
+        raise InvalidDefinition(errors=errors[:ERRORS_LISTED_MAX])
+
+
 def _require_bounds(definition: Definition) -> None:
     """Raises InvalidDefinition for more tasks than one definition may have, before they are looked at one by one."""
     found = sum(1 for _ in tasks(definition)) + sum(len(listed) for _, listed in compensations(definition))
@@ -87,7 +92,7 @@ def _require_bounds(definition: Definition) -> None:
 
 
 def _of_compensations(
-    definition: Definition, functions: Collection[str], programs: set[str]
+    definition: Definition, functions: Collection[str], programs: set[str], expressions_max: int
 ) -> Iterator[dict[str, str]]:
     """What is wrong with the lists that undo tasks: each is looked at as if it were a task of the workflow's own, and all at once."""
     places, listed = [], []
@@ -100,7 +105,7 @@ def _of_compensations(
     found = [
         *check_references(alone, functions),
         *check_supported(alone, functions),
-        *check_expressions(alone, programs, compensates=True),
+        *check_expressions(alone, programs, compensates=True, programs_max=expressions_max),
     ]
     for reference, _, task in tasks(alone):
         found += check_compensation(reference, task)

@@ -14,6 +14,7 @@ from infra.calls.a2a_call import a2a_call
 from infra.calls.asyncapi_call import asyncapi_call
 from infra.calls.authentication import authorize
 from infra.calls.contract import Arguments, CallContext, CallFailed, CallSettings, FailureType
+from infra.calls.documents import fetch_document
 from infra.calls.grpc_call import grpc_call
 from infra.calls.http_call import http_call
 from infra.calls.mcp_call import mcp_call
@@ -28,6 +29,7 @@ __all__ = [
     "CallSettings",
     "authorization_of",
     "carry_out",
+    "fetch_documents",
     "open_resources",
     "run_process",
 ]
@@ -69,6 +71,21 @@ async def run_process(arguments: Arguments, context: CallContext) -> JsonValue:
     settings = context.settings
     seconds = settings.process_s_max + settings.call_s_max
     return _recordable(await _within(seconds, processes.run_process(arguments, context)), "runtime")
+
+
+async def fetch_documents(resources: Mapping[str, Arguments], context: CallContext) -> JsonValue:
+    """The objects that external resources describe, by the names that they are given; raises nothing but CallFailed.
+
+    Together they take at most `call_s_max` seconds.
+    """
+    return _recordable(await _within(context.settings.call_s_max, _documents(resources, context)), "configuration")
+
+
+async def _documents(resources: Mapping[str, Arguments], context: CallContext) -> JsonValue:
+    found: dict[str, JsonValue] = {}
+    for name, resource in resources.items():
+        found[name] = await fetch_document(resource, context)  # type: ignore[assignment]  # what is read is JSON
+    return found
 
 
 async def authorization_of(policy: Arguments | None, context: CallContext) -> tuple[str, str] | None:

@@ -7,10 +7,10 @@ from typing import Any
 
 from events.event import Event
 from events.run import RunTaskStarted
-from events.run_parts import EventsAwaited, JobAwaited, RunAwaited, RunError, TimerAwaited
+from events.run_parts import DocumentsAwaited, EventsAwaited, JobAwaited, RunAwaited, RunError, TimerAwaited
 from infra.errors import Rejection
 from infra.patterns.decider import Command
-from tests.write_side.random_definitions import ERRORS
+from tests.write_side.random_definitions import ELSEWHERE, ERRORS
 from tests.write_side.running import START
 from write_side.interpreter.state import Node
 from write_side.run import RUN, UNKNOWN
@@ -160,6 +160,8 @@ def answer_to(node: Node) -> AnswerRunTask | FailRunTask | None:
         return None
     if isinstance(awaits, RunAwaited):
         return AnswerRunTask(run_id=RUN_ID, task=task, answer={"n": task})
+    if isinstance(awaits, DocumentsAwaited):
+        return _fetched(awaits.addresses, task)
     if not isinstance(awaits, JobAwaited):
         return AnswerRunTask(run_id=RUN_ID, task=task, answer=None)
     name = awaits.request["payload"]
@@ -168,3 +170,9 @@ def answer_to(node: Node) -> AnswerRunTask | FailRunTask | None:
     if name == "failed" or (name == "flaky" and task % 2):
         return FailRunTask(run_id=RUN_ID, task=task, error=RunError(type=ERRORS[task % 2], status=500 - task % 2 * 100))
     return AnswerRunTask(run_id=RUN_ID, task=task, answer={"n": task % 4})
+
+
+def _fetched(addresses: Sequence[str], task: int) -> AnswerRunTask | FailRunTask:
+    if not set(addresses) <= set(ELSEWHERE):
+        return FailRunTask(run_id=RUN_ID, task=task, error=RunError(type=ERRORS[0], status=404))
+    return AnswerRunTask(run_id=RUN_ID, task=task, answer={address: ELSEWHERE[address] for address in addresses})

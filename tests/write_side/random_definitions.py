@@ -16,6 +16,23 @@ TIMEOUT = {"after": "PT1M"}
 CALLED = ("given", "failed", "flaky", "slow")
 """Functions: one gives an answer, one fails, one does this or that, one never answers."""
 
+FUNCTIONS = tuple(f"https://tests/{name}" for name in ("set", "nested", "outer", "itself", "wrong", "missing"))
+SCHEMAS = tuple(f"https://tests/{name}.json" for name in ("any", "with-n", "wrong", "missing"))
+ELSEWHERE: dict[str, Any] = {
+    FUNCTIONS[0]: {"set": {"n": "${ .n }"}},
+    FUNCTIONS[1]: {
+        "do": [{"a": {"call": "job", "with": {"kind": "x", "payload": "given"}}}, {"b": {"wait": {"seconds": 1}}}],
+        "input": {"schema": {"resource": {"endpoint": SCHEMAS[0]}}},
+    },
+    FUNCTIONS[2]: {"fork": {"branches": [{"a": {"call": FUNCTIONS[0]}}, {"b": {"call": FUNCTIONS[1]}}]}},
+    FUNCTIONS[3]: {"do": [{"a": {"if": ".n > 1", "call": FUNCTIONS[3], "with": {"n": "${ .n - 1 }"}}}]},
+    FUNCTIONS[4]: {"sett": 1},
+    SCHEMAS[0]: {},
+    SCHEMAS[1]: {"required": ["n"]},
+    SCHEMAS[2]: {"type": "nothing"},
+}
+"""What lies elsewhere, by its address: functions and schemas, some of them none."""
+
 
 def braced(expression: str) -> str:
     return "${ " + expression + " }"
@@ -34,6 +51,9 @@ def _common(draw: st.DrawFn, then: tuple[str, ...], compensable: bool) -> Entry:
         found["output"] = {"as": draw(FORMS)}
     if draw(chance) == 0:
         found["export"] = {"as": draw(VALUES)}
+    if draw(st.integers(0, 15)) == 0:
+        part = found.setdefault(draw(st.sampled_from(["input", "output"])), {})
+        part["schema"] = {"resource": {"endpoint": draw(st.sampled_from(SCHEMAS))}}
     if draw(chance) == 0:
         found["timeout"] = TIMEOUT
     if draw(chance) == 0:
@@ -49,6 +69,9 @@ def _leaf(compensable: bool) -> st.SearchStrategy[Entry]:
         st.builds(lambda value: {"set": braced(value)}, VALUES),
         st.builds(lambda name, n: {"call": name, "with": {"n": n}}, st.sampled_from(CALLED), st.integers(0, 3)),
         st.builds(lambda name, n: {"call": name, "with": {"n": n}}, st.sampled_from(CALLED[:2]), st.integers(0, 3)),
+        st.builds(
+            lambda address, n: {"call": address, "with": {"n": n}}, st.sampled_from(FUNCTIONS), st.integers(0, 3)
+        ),
         st.just({"wait": {"seconds": 3}}),
         st.builds(lambda type_: {"emit": {"event": {"with": {"type": type_, "data": "${ . }"}}}}, TYPES),
         st.builds(lambda type_: {"raise": {"error": {"type": type_, "status": 400}}}, st.sampled_from(ERRORS)),

@@ -12,10 +12,11 @@ from infra.expressions.template import is_expression, mentioned, programs, strip
 from write_side.definition.authentication import Authentication, ReusableAuthentication
 from write_side.definition.calls import AsyncApiSubscription
 from write_side.definition.document import Definition
+from write_side.definition.elsewhere import calls_elsewhere
 from write_side.definition.errors import Catch, RetryPolicy
 from write_side.definition.events import EventConsumption, SubscriptionIterator
 from write_side.definition.references import Place
-from write_side.definition.resources import Export, Input, Output
+from write_side.definition.resources import Catalog, DataSchema, Export, Input, Output
 from write_side.definition.supported import secrets_in
 from write_side.definition.tasks import CallAsyncApi, ForTask, ListenTask, SwitchTask, TaskBase, TaskList, TryTask
 from write_side.definition.values import below, json_name
@@ -36,7 +37,7 @@ _NO_DATA = ("metadata", "then", "as_", "each", "at", "item")
 class Seen:
     """The variables that can be in scope; `functions` are declared; `loose` if a text that is no expression stands for itself.
 
-    `programs` are the expressions that were seen so far.
+    `programs` are the expressions that were seen so far, and how many there may be.
     """
 
     names: frozenset[str]
@@ -44,12 +45,15 @@ class Seen:
     secrets: Collection[str] = ()
     functions: Collection[str] = ()
     loose: bool = False
+    programs_max: int = EXPRESSIONS_MAX
 
     def plus(self, *names: str) -> "Seen":
         return replace(self, names=self.names | set(names))
 
 
-def check_expressions(definition: Definition, programs: set[str], compensates: bool = False) -> list[dict[str, str]]:
+def check_expressions(
+    definition: Definition, programs: set[str], compensates: bool = False, programs_max: int = EXPRESSIONS_MAX
+) -> list[dict[str, str]]:
     """Which expressions are none of jq, mention what nothing is called there, or are too many, as objects of a `pointer` and a `detail`.
 
     `programs` are those that the definition was found to hold before, and gains those of now; `compensates`: its tasks undo one, so that
@@ -57,7 +61,8 @@ def check_expressions(definition: Definition, programs: set[str], compensates: b
     """
     mode = definition.evaluate.mode == "loose"
     names = GENERAL | {COMPENSATED} if compensates else GENERAL
-    seen = Seen(names, programs, definition.use.secrets, definition.use.functions, mode)
+    functions = {*definition.use.functions, *calls_elsewhere(definition)}
+    seen = Seen(names, programs, definition.use.secrets, functions, mode, programs_max)
     # Functions and extensions see what there is where they are called.
     anywhere = seen.plus(COMPENSATED, *_bound(definition))
     found = chain(
@@ -104,6 +109,10 @@ def _of_shared(definition: Definition, seen: Seen) -> Iterator[Place]:
     for section, shared in (("errors", use.errors), ("timeouts", use.timeouts)):
         for name, value in shared.items():
             yield from _of_data(below("/use", section, name), value, seen)
+    for pointer, part in parts(definition):
+        if isinstance(part, Catalog | DataSchema):
+            yield from _of_data(pointer + "/resource", getattr(part, "resource", None), seen)
+            yield from _of_data(pointer + "/endpoint", getattr(part, "endpoint", None), seen)
     for name, policy_ in use.authentications.items():
         yield from _of_data(below("/use/authentications", name), policy_, seen.plus(SECRETS))
 
@@ -282,8 +291,8 @@ def _of_program(pointer: str, program: str, seen: Seen) -> Iterator[Place]:
         if name not in seen.secrets:
             yield pointer, f"there is no secret called {name!r}: declare it in use.secrets"
     seen.programs.add(program)
-    if len(seen.programs) > EXPRESSIONS_MAX:
-        yield pointer, f"a workflow holds at most {EXPRESSIONS_MAX} different expressions"
+    if len(seen.programs) > seen.programs_max:
+        yield pointer, f"there may be at most {seen.programs_max} different expressions"
         return
     try:
         compile_only(program, seen.names)

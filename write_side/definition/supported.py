@@ -7,10 +7,11 @@ from pydantic import JsonValue
 
 from write_side.definition.calls import AsyncApiSubscription, HttpArguments
 from write_side.definition.document import Definition
+from write_side.definition.elsewhere import is_name_and_version, unfit, uri_of
 from write_side.definition.errors import Backoff, ErrorFilter
 from write_side.definition.events import EventConsumption, EventProperties
 from write_side.definition.references import CATALOG_OF_THE_RUNTIME, Place
-from write_side.definition.resources import DataSchema
+from write_side.definition.resources import Catalog, DataSchema, Endpoint
 from write_side.definition.runs import Run, Script, Subflow
 from write_side.definition.tasks import CallFunction, CallGrpc, ForkTask, TaskBase
 from write_side.definition.values import OpenPart, Part, below, is_expression, json_name
@@ -70,7 +71,9 @@ def _of_part(pointer: str, part: Part, definition: Definition, functions: Collec
         case Subflow():
             yield from _of_subflow(pointer, part)
         case CallFunction(call=call) if call not in definition.use.functions:
-            yield from _of_call(below(pointer, "call"), call, functions)
+            yield from _of_call(below(pointer, "call"), call, definition.use.catalogs, functions)
+        case Catalog(endpoint=endpoint):
+            yield from _of_address(below(pointer, "endpoint"), endpoint)
         case CallGrpc(call=call) if call not in functions:
             yield below(pointer, "call"), f"needs an extra that is not installed here: foldwork[{call}]"
         case HttpArguments(method=method) if is_expression(method):
@@ -81,7 +84,7 @@ def _of_part(pointer: str, part: Part, definition: Definition, functions: Collec
 
 def _of_schema(pointer: str, schema: DataSchema) -> Iterator[Place]:
     if schema.resource is not None:
-        yield below(pointer, "resource"), "is not supported: write the schema into `document`"
+        yield from _of_address(below(pointer, "resource", "endpoint"), schema.resource.endpoint)
     if schema.format.partition(":")[0] != "json":
         yield below(pointer, "format"), "must be json"
 
@@ -108,15 +111,24 @@ def _of_subflow(pointer: str, subflow: Subflow) -> Iterator[Place]:
         yield below(pointer, "version"), f"must be a version or {LATEST}"
 
 
-def _of_call(pointer: str, call: str, functions: Collection[str]) -> Iterator[Place]:
+def _of_address(pointer: str, endpoint: Endpoint) -> Iterator[Place]:
+    wrong = unfit(uri_of(endpoint))
+    if wrong is not None:
+        yield pointer if isinstance(endpoint, str) else below(pointer, "uri"), wrong
+
+
+def _of_call(pointer: str, call: str, catalogs: Collection[str], functions: Collection[str]) -> Iterator[Place]:
     if call in functions:
         return
     name, at, catalog = call.rpartition("@")
     if "://" in call:
-        yield pointer, "is not supported: functions are not fetched from addresses, declare them in use.functions"
-    elif at and catalog != CATALOG_OF_THE_RUNTIME:
-        yield pointer, "is not supported: functions are not fetched from catalogs, declare them in use.functions"
-    elif at:
+        wrong = unfit(call)
+        if wrong is not None:
+            yield pointer, wrong
+    elif at and catalog in catalogs:
+        if not is_name_and_version(name):
+            yield pointer, "must be a name and a version in a catalog, like name:1.0.0@catalog"
+    elif at and catalog == CATALOG_OF_THE_RUNTIME:
         yield pointer, f"there is no function {name!r} installed here"
 
 

@@ -18,12 +18,13 @@ from infra.expressions.failure import ExpressionFailed
 from infra.expressions.template import mentioned
 from infra.expressions.uri_template import expand
 from write_side.definition.document import Extension
-from write_side.definition.events import EventConsumption, EventFilter
 from write_side.definition.runs import Run as RunWhat
 from write_side.definition.tasks import ForkTask, ForTask, ListenTask, RunTask, TaskBase, WaitTask
 from write_side.interpreter.bounds import CALLS_DEEP_MAX, RUN_ID_CHARACTERS_MAX, require_room, unstorable
 from write_side.interpreter.changed import replace
+from write_side.interpreter.documents import fetch_schemas
 from write_side.interpreter.errors import Raised, standard
+from write_side.interpreter.listening import types_of
 from write_side.interpreter.plan import FUNCTIONS, SECRETS, PlannedTask
 from write_side.interpreter.scope import Run, check, deadline, filled, formed, holds, moment_after, yielded
 from write_side.interpreter.state import BLANK, EXTENSIONS, Node
@@ -58,6 +59,8 @@ def begin(run: Run, parent: Node, reference: str) -> Sequence[RunEvent]:
         _require_depth(run, node)
         if task.if_ is not None and not holds(run, node, task.if_, node.raw):
             return [RunTaskSkipped(task=number, parent=parent.task, reference=reference, name=planned.name)]
+        if planned.schemas and (fetching := fetch_schemas(run, parent, reference, planned.name)):
+            return [fetching]
         node = _with_input(run, node, task)
         due_at = deadline(run, node, task.timeout, node.input)
         if is_prepared := next(extended(run, node, "before"), None) is None:
@@ -107,7 +110,7 @@ def _require_depth(run: Run, node: Node) -> None:
 def _with_input(run: Run, node: Node, task: TaskBase) -> Node:
     if task.input is None:
         return node
-    check(node, task.input.schema_, node.raw, "input")
+    check(run, node, task.input.schema_, node.raw, "input")
     if mentioned(task.input.from_, SECRETS, loose=True):
         # Evaluated where the call is carried out: what is secret is in no event.
         return node
@@ -173,27 +176,13 @@ def _prepared(run: Run, node: Node, planned: PlannedTask) -> tuple[list[JsonValu
         case WaitTask(wait=duration):
             return None, TimerAwaited(until=moment_after(run, node, duration, node.input))
         case ListenTask(listen=listen):
-            return None, EventsAwaited(types=_types(listen.to))
+            return None, EventsAwaited(types=types_of(listen.to))
         case RunTask(run=what):
             return None, _process(run, node, what, planned)
         case _:
-            if planned.kind == "call" and run.plan.function_of(planned.task) is None:
+            if planned.kind == "call" and planned.function is None and run.plan.function_of(planned) is None:
                 return None, _call(run, node, planned)
             return None, None
-
-
-def _types(consumption: EventConsumption) -> tuple[str, ...]:
-    """The only types of events that matter, none if that cannot be said."""
-    filters: list[EventFilter] = [*(consumption.all or ()), *(consumption.any or ())]
-    if consumption.one is not None:
-        filters.append(consumption.one)
-    if isinstance(consumption.until, EventConsumption):
-        filters += [*(consumption.until.all or ()), *(consumption.until.any or ())]
-        filters += [consumption.until.one] if consumption.until.one else []
-    types = [wanted.with_.type for wanted in filters]
-    if not types or any(type_ is None or not type_.replace(".", "").replace("-", "").isalnum() for type_ in types):
-        return ()
-    return tuple(sorted({type_ for type_ in types if type_ is not None}))
 
 
 def arguments(run: Run, node: Node, template: JsonValue) -> dict[str, JsonValue]:

@@ -18,6 +18,10 @@ EXPRESSIONS_S_MAX = 0.25
 """How long expressions of a run may take in the child process at a stretch, up to one step more; then others have their turn."""
 CALLS_DEEP_MAX = 64
 """How deep functions of a definition may call each other."""
+DOCUMENTS_MAX = 100
+"""How many documents a run fetches: functions and schemas that lie elsewhere."""
+DOCUMENTS_BYTES_MAX = 400_000
+"""How much they hold together, as JSON: they are part of what is known of a run for as long as it is."""
 RUN_ID_CHARACTERS_MAX = 128
 """A child run has its parent's id and the number of its task, so that this also bounds how deep runs start each other."""
 

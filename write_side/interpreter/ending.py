@@ -41,11 +41,11 @@ def completed(run: Run, node: Node, raw: JsonValue, then: str | None) -> RunTask
         more = {"task": task_descriptor(run, node, raw)}
     if task.output is not None:
         output = formed(run, node, task.output.as_, raw, more)
-        check(node, task.output.schema_, output, "output")
+        check(run, node, task.output.schema_, output, "output")
     exported, context = False, None
     if task.export is not None and task.export.as_ is not None:
         context = formed(run, node, task.export.as_, output, {**more, "output": output})
-        check(node, task.export.schema_, context, "context")
+        check(run, node, task.export.schema_, context, "context")
         exported = True
     return RunTaskCompleted(
         task=node.task,

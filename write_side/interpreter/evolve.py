@@ -35,7 +35,8 @@ from events.run import (
 from events.run_compensation import RunCompensationEvent
 from events.run_parts import Awaited, EventsAwaited, ProcessAwaited, RunAwaited
 from write_side.interpreter.changed import replace
-from write_side.interpreter.state import BLANK, ROOT, Done, Node, Phase, RunState, is_branch
+from write_side.interpreter.fetched import fetched
+from write_side.interpreter.state import BLANK, DOCUMENT, ROOT, Done, Node, Phase, RunState, is_branch
 from write_side.interpreter.undone import compensation_changed, retried
 
 SNAPSHOT: TypeAdapter[RunState] = TypeAdapter(RunState)
@@ -194,6 +195,8 @@ def _child_ended(parent: Node, reference: str, output: JsonValue, then: str | No
 
 def _completed(state: RunState, event: RunTaskCompleted) -> RunState:
     node = state.nodes[event.task]
+    if node.kind == DOCUMENT:
+        return fetched(state, node, event.output)
     if state.status == "compensating":
         pass  # What undoes a task is not undone itself.
     elif node.awaits is not None and isinstance(node.awaits, RunAwaited) and node.awaits.awaited:

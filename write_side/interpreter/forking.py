@@ -7,16 +7,20 @@ from pydantic import JsonValue
 
 from events.run import RunEvent, RunTaskCompleted
 from write_side.interpreter.evolve import evolve
-from write_side.interpreter.state import ROOT, Node, RunState
+from write_side.interpreter.state import DOCUMENT, ROOT, Node, RunState
 from write_side.interpreter.undone import begin_again
 
 
 def state_after(history: Sequence[RunEvent], task: int) -> RunState | None:
-    """What was known of a run when a task had just completed, None if that never was so while it ran; with task 0, when it had started."""
+    """What was known of a run when a task had just completed, None if that never was so while it ran; with task 0, when it had started.
+
+    One that only fetched what another needs is none of the definition's, and has no output to go on from.
+    """
     state = RunState()
     for event in history:
+        is_it = isinstance(event, RunTaskCompleted) and event.task == task and state.nodes[task].kind != DOCUMENT
         state = evolve(state, event)
-        if task == ROOT or (isinstance(event, RunTaskCompleted) and event.task == task):
+        if task == ROOT or is_it:
             return state if state.status == "running" else None
     return None
 

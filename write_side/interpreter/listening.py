@@ -42,11 +42,11 @@ def listen(run: Run, node: Node, go_on: Listing, end: Ending) -> Sequence[RunEve
         output, context = node.data if rounds.do else node.consumed[node.index], None
         if rounds.output is not None:
             output = formed(run, node, rounds.output.as_, output)
-            check(node, rounds.output.schema_, output, "output")
+            check(run, node, rounds.output.schema_, output, "output")
         exports = rounds.export is not None and rounds.export.as_ is not None
         if exports and rounds.export is not None:
             context = formed(run, node, rounds.export.as_, output, {"output": output})
-            check(node, rounds.export.schema_, context, "context")
+            check(run, node, rounds.export.schema_, context, "context")
         return [
             RunIterationCompleted(task=node.task, index=node.index, output=output, exported=exports, context=context)
         ]
@@ -63,6 +63,20 @@ def _task(run: Run, node: Node) -> ListenTask:
     task = run.plan.tasks[node.reference].task
     assert isinstance(task, ListenTask)
     return task
+
+
+def types_of(consumption: EventConsumption) -> tuple[str, ...]:
+    """The only types of events that matter, none if that cannot be said."""
+    filters: list[EventFilter] = [*(consumption.all or ()), *(consumption.any or ())]
+    if consumption.one is not None:
+        filters.append(consumption.one)
+    if isinstance(consumption.until, EventConsumption):
+        filters += [*(consumption.until.all or ()), *(consumption.until.any or ())]
+        filters += [consumption.until.one] if consumption.until.one else []
+    types = [wanted.with_.type for wanted in filters]
+    if not types or any(type_ is None or not type_.replace(".", "").replace("-", "").isalnum() for type_ in types):
+        return ()
+    return tuple(sorted({type_ for type_ in types if type_ is not None}))
 
 
 def listeners(run: Run) -> list[Node]:

@@ -2,17 +2,19 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from infra.expressions.template import mentioned
 from write_side.definition.document import Definition, Extension
+from write_side.definition.elsewhere import Resource, function_elsewhere, schemas_elsewhere
 from write_side.definition.reading import InvalidDefinition, pointer, read_definition
 from write_side.definition.tasks import KINDS, CallFunction, TaskBase, TaskList
 from write_side.definition.values import JsonObject, Timeout, below
 from write_side.definition.walk import lists_below, task_lists, tasks
 from write_side.interpreter.cheap import is_cheap
+from write_side.interpreter.state import RunState
 
 PLANS_MAX = 1_000
 FUNCTIONS = "/use/functions"
@@ -27,6 +29,7 @@ class PlannedTask:
     """A task, what its author calls it, and the document's own words for it.
 
     `sealed`: some of what it calls with is evaluated only where the call is carried out. `plain`: what it calls with holds no expression.
+    `function` is that which it calls if that lies elsewhere, `schemas` are those elsewhere that its data is checked by.
     """
 
     name: str
@@ -35,6 +38,8 @@ class PlannedTask:
     words: JsonObject
     sealed: bool
     plain: bool
+    function: Resource | None = None
+    schemas: tuple[Resource, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class Plan:
     """Tasks by reference; lists of references by the pointer to the list; the extensions with the pointers to theirs.
 
     `cheap`: its runs evaluate nothing but paths, and check nothing, so that any process can have them begin.
+    `schemas` are those elsewhere that the workflow's own input and output are checked by.
     """
 
     definition: Definition
@@ -50,6 +56,7 @@ class Plan:
     lists: Mapping[str, tuple[str, ...]]
     extensions: tuple[tuple[str, Extension], ...]
     cheap: bool
+    schemas: tuple[Resource, ...] = ()
 
     def place_of(self, section: str, name: str) -> int | None:
         """Where in a list the task of this name stands."""
@@ -62,11 +69,12 @@ class Plan:
         """A timeout, also one that is named."""
         return self.definition.use.timeouts[timeout] if isinstance(timeout, str) else timeout
 
-    def function_of(self, task: TaskBase) -> str | None:
-        """The reference of the function that a call means, if the definition declares it."""
-        if isinstance(task, CallFunction) and task.call in self.definition.use.functions:
-            return below(FUNCTIONS, task.call)
-        return None
+    def function_of(self, planned: PlannedTask) -> str | None:
+        """The reference of the function that a call means, if the definition declares it, or if it lies elsewhere and is known."""
+        if not isinstance(planned.task, CallFunction):
+            return None
+        name = planned.task.call if planned.function is None else planned.function.address
+        return below(FUNCTIONS, name) if name in self.definition.use.functions else None
 
 
 def compensations(definition: Definition) -> Iterator[tuple[str, TaskList]]:
@@ -105,7 +113,44 @@ def make_plan(definition: Definition, document: JsonObject) -> Plan:
         for place, entry in enumerate(definition.use.extensions)
         for name, extension in entry.items()
     )
-    return Plan(definition, document, planned, lists, extensions, is_cheap(document))
+    schemas = schemas_elsewhere(document)
+    return Plan(definition, document, planned, lists, extensions, is_cheap(document), schemas)
+
+
+def with_functions(plan: Plan, state: RunState) -> Plan:
+    """The plan with the functions that a run has fetched; made once for the same definition and the same functions."""
+    if not state.functions:
+        return plan
+    key = state.digest + state.functions_digest
+    known = _grown.get(key)
+    if known is None:
+        known = _grown[key] = _with_functions(plan, state.functions)
+        if len(_grown) > PLANS_MAX:
+            _grown.popitem(last=False)
+    else:
+        _grown.move_to_end(key)
+    return known
+
+
+def _with_functions(plan: Plan, fetched: Mapping[str, JsonValue]) -> Plan:
+    planned, lists, functions = dict(plan.tasks), dict(plan.lists), dict(plan.definition.use.functions)
+    for address, document in fetched.items():
+        if address in functions:
+            continue
+        alone = with_one_function(plan.document, address, document)
+        one = make_plan(read_definition(alone), alone)
+        planned.update(one.tasks)
+        lists.update({place: listed for place, listed in one.lists.items() if place not in ("/do", FUNCTIONS)})
+        lists[FUNCTIONS] = (*lists.get(FUNCTIONS, ()), below(FUNCTIONS, address))
+        functions.update(one.definition.use.functions)
+    use = plan.definition.use.model_copy(update={"functions": functions})
+    return replace(plan, definition=plan.definition.model_copy(update={"use": use}), tasks=planned, lists=lists)
+
+
+def with_one_function(document: JsonObject, address: str, function: JsonValue) -> JsonObject:
+    """A definition that holds a function under its address and nothing else of a workflow's: no name of that leads anywhere in it."""
+    kept = {name: words for name, words in document.items() if name in ("document", "evaluate")}
+    return {**kept, "do": [], "use": {"functions": {address: function}}}
 
 
 def _add_list(
@@ -139,7 +184,18 @@ def _planned(document: JsonObject, reference: str, name: str, task: TaskBase) ->
     kind = next(kind for kind in KINDS if kind in words)
     evaluates = document.get("evaluate")
     loose = isinstance(evaluates, dict) and evaluates.get("mode") == "loose"
-    return PlannedTask(name, kind, task, words, sealed, not (sealed or loose or _holds_text(called, "${", "{")))
+    plain = not (sealed or loose or _holds_text(called, "${", "{"))
+    return PlannedTask(name, kind, task, words, sealed, plain, _function_of(document, task), schemas_elsewhere(words))
+
+
+def _function_of(document: JsonObject, task: TaskBase) -> Resource | None:
+    uses = document.get("use", {})
+    if not isinstance(task, CallFunction) or not isinstance(uses, dict):
+        return None
+    declared = uses.get("functions", {})
+    if isinstance(declared, dict) and task.call in declared:
+        return None
+    return function_elsewhere(task.call, uses.get("catalogs", {}))
 
 
 def _holds_key(value: JsonValue, name: str) -> bool:
@@ -169,6 +225,7 @@ def resolve(document: JsonValue, place: str) -> JsonValue:
 
 
 _plans: "OrderedDict[str, Plan]" = OrderedDict()
+_grown: "OrderedDict[str, Plan]" = OrderedDict()
 
 
 def plan_of(digest: str, document: JsonObject) -> Plan:

@@ -13,6 +13,7 @@ from infra.expressions.failure import ExpressionFailed
 from infra.expressions.program import evaluate
 from infra.expressions.schema import violations
 from infra.expressions.template import fill, strip
+from write_side.definition.elsewhere import uri_of
 from write_side.definition.errors import Catch
 from write_side.definition.events import SubscriptionIterator
 from write_side.definition.resources import DataSchema
@@ -196,12 +197,13 @@ def formed(
     return filled(run, node, transformation, value, more)
 
 
-def check(node: Node, schema: DataSchema | None, value: JsonValue, what: str) -> None:
-    """Raises Raised where data is not what its schema says. A schema that lies elsewhere is fetched when the workflow is registered."""
+def check(run: Run, node: Node, schema: DataSchema | None, value: JsonValue, what: str) -> None:
+    """Raises Raised where data is not what its schema says. One that lies elsewhere was fetched before the task began."""
     if schema is None:
         return
+    known = schema.document if schema.resource is None else run.state.schemas[uri_of(schema.resource.endpoint)]
     try:
-        found = violations(schema.document, value)
+        found = violations(known, value)
     except ExpressionFailed as failed:
         raise Raised(standard("configuration", str(failed), node.reference)) from None
     if found:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from events.run_parts import CallAwaited, ProcessAwaited
+from events.run_parts import CallAwaited, DocumentsAwaited, ProcessAwaited
 from infra.expressions.template import mentioned
 from write_side.definition.tasks import CallAsyncApi
 from write_side.interpreter.changed import replace
+from write_side.interpreter.documents import is_fetched, resources
 from write_side.interpreter.errors import Raised, standard
 from write_side.interpreter.plan import AUTHENTICATION, SECRETS
 from write_side.interpreter.scope import Run, filled, formed, holds
@@ -25,12 +26,12 @@ class Unsealed:
     arguments: dict[str, JsonValue]
 
 
-def awaited_call(state: RunState, task: int) -> CallAwaited | ProcessAwaited | None:
-    """The call or process that a task of a run waits for; None if it does not, or not any more."""
+def awaited_call(state: RunState, task: int) -> CallAwaited | ProcessAwaited | DocumentsAwaited | None:
+    """The call, process or documents that a task of a run waits for; None if it does not, or not any more."""
     node = state.nodes.get(task)
     if node is None or node.phase != "awaiting":
         return None
-    return node.awaits if isinstance(node.awaits, CallAwaited | ProcessAwaited) else None
+    return node.awaits if isinstance(node.awaits, CallAwaited | ProcessAwaited | DocumentsAwaited) else None
 
 
 def secrets_of(run: Run) -> tuple[str, ...]:
@@ -46,10 +47,10 @@ def unsealed(run: Run, task: int, secrets: Mapping[str, JsonValue]) -> Unsealed:
     planned = run.plan.tasks[node.reference]
     if not planned.sealed:
         return Unsealed(awaits.function if isinstance(awaits, CallAwaited) else None, awaits.arguments)
+    # What others wrote has none of the secrets, whatever it asks for.
+    secrets = {} if is_fetched(run, node) else secrets
     known: dict[str, JsonValue] = {SECRETS: dict(secrets)}
-    for name in run.plan.definition.use.secrets:
-        if name not in secrets and _names(planned.words, name):
-            raise Raised(standard("authorization", f"there is no secret called {name!r}", node.reference))
+    _require_secrets(run, node, planned.words, secrets)
     if planned.task.input is not None and mentioned(planned.task.input.from_, SECRETS, loose=True):
         node = replace(node, input=formed(run, node, planned.task.input.from_, node.raw, known))
     words = planned.words["with"] if isinstance(awaits, CallAwaited) and "with" in planned.words else None
@@ -57,6 +58,27 @@ def unsealed(run: Run, task: int, secrets: Mapping[str, JsonValue]) -> Unsealed:
     found = _merged(run, node, template, awaits.arguments, known)
     assert isinstance(found, dict)
     return Unsealed(awaits.function if isinstance(awaits, CallAwaited) else None, found)
+
+
+def documents_asked_for(run: Run, task: int, secrets: Mapping[str, JsonValue]) -> dict[str, dict[str, JsonValue]]:
+    """The external resources that a task is to fetch, by their addresses, each with the policy by which it is asked for. Raises Raised."""
+    node = run.state.nodes[task]
+    secrets = {} if is_fetched(run, node) else secrets
+    found: dict[str, dict[str, JsonValue]] = {}
+    for resource in resources(run, node):
+        endpoint: dict[str, JsonValue] = {"uri": resource.address}
+        if resource.authentication is not None:
+            _require_secrets(run, node, resource.authentication, secrets)
+            known: dict[str, JsonValue] = {SECRETS: dict(secrets)}
+            endpoint[AUTHENTICATION] = _authentication(run, node, resource.authentication, known)
+        found[resource.address] = {"endpoint": endpoint}
+    return found
+
+
+def _require_secrets(run: Run, node: Node, words: JsonValue, secrets: Mapping[str, JsonValue]) -> None:
+    for name in run.plan.definition.use.secrets:
+        if name not in secrets and _names(words, name):
+            raise Raised(standard("authorization", f"there is no secret called {name!r}", node.reference))
 
 
 def _merged(run: Run, node: Node, template: JsonValue, given: JsonValue, known: Mapping[str, JsonValue]) -> JsonValue:

@@ -31,6 +31,8 @@ Phase = Literal["ready", "blocked", "awaiting", "answered", "delayed", "faulted"
 ROOT = 0
 """The number of the run itself among its tasks."""
 EXTENSIONS = "/use/extensions/"
+DOCUMENT = "document"
+"""The kind of a task that fetches what another one needs."""
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -106,7 +108,10 @@ class Undoing:
 
 @dataclass(frozen=True)
 class RunState:
-    """Open tasks by number; those that can go on are in `ready`, in the order in which they take their turns."""
+    """Open tasks by number; those that can go on are in `ready`, in the order in which they take their turns.
+
+    `functions` and `schemas` are the documents that were fetched, by their addresses: the run keeps what it got.
+    """
 
     status: Status = "unknown"
     workflow_id: str = ""
@@ -126,6 +131,9 @@ class RunState:
     error: RunError | None = None
     done: tuple[Done, ...] = ()
     undoing: Undoing | None = None
+    functions: Mapping[str, JsonValue] = field(default_factory=dict)
+    functions_digest: str = ""
+    schemas: Mapping[str, JsonValue] = field(default_factory=dict)
 
     @property
     def ended(self) -> bool:

@@ -26,6 +26,7 @@ from write_side.interpreter.beginning import begin, check_beginning, extended, p
 from write_side.interpreter.bounds import APPEND_BYTES_MAX, EXPRESSIONS_S_MAX, size, unstorable, within
 from write_side.interpreter.changed import replace
 from write_side.interpreter.compensating import compensate, undo, waited_for
+from write_side.interpreter.documents import fetch_function, fetch_schemas
 from write_side.interpreter.ending import completed, ending
 from write_side.interpreter.errors import Raised
 from write_side.interpreter.evolve import evolve
@@ -33,6 +34,7 @@ from write_side.interpreter.faults import fault
 from write_side.interpreter.flow import END, EXIT, next_place
 from write_side.interpreter.instant import chosen_case, emitted_event, raised_error
 from write_side.interpreter.listening import listen
+from write_side.interpreter.plan import with_functions
 from write_side.interpreter.scope import Run, check, deadline, filled, formed, holds
 from write_side.interpreter.state import ROOT, Node
 
@@ -52,7 +54,7 @@ def advance(run: Run, events_max: int, begun_with: Events = ()) -> Decided:
         for event in following:
             events.append(event)
             bytes_written += size(event)
-            run = replace(run, state=evolve(run.state, event))
+            run = _after(run, event)
         late = seconds_spent() - began_s > EXPRESSIONS_S_MAX
         if (late or bytes_written > APPEND_BYTES_MAX) and run.state.ready and not run.state.ended:
             # What comes next may be costly too: it is not even looked at.
@@ -62,6 +64,13 @@ def advance(run: Run, events_max: int, begun_with: Events = ()) -> Decided:
             return Decided(events, run.state)
         if len(events) >= events_max:
             return _paused(events, run)
+
+
+def _after(run: Run, event: RunEvent) -> Run:
+    state = evolve(run.state, event)
+    if state.functions is run.state.functions:
+        return replace(run, state=state)
+    return replace(run, state=state, plan=with_functions(run.plan, state))
 
 
 def _paused(events: list[RunEvent], run: Run) -> Decided:
@@ -126,10 +135,12 @@ def _root(run: Run, node: Node) -> Events:
     definition = run.plan.definition
     if not node.prepared:
         deadline(run, node, definition.timeout, node.raw)
+        if run.plan.schemas and (fetching := fetch_schemas(run, node, "", definition.document.name)):
+            return [fetching]
         check_input = definition.input
         if check_input is None:
             return [RunInputFormed(input=node.raw)]
-        check(node, check_input.schema_, node.raw, "input")
+        check(run, node, check_input.schema_, node.raw, "input")
         return [RunInputFormed(input=formed(run, node, check_input.from_, node.raw))]
     place = next_place(run.plan, node, "/do")
     if isinstance(place, int):
@@ -137,7 +148,7 @@ def _root(run: Run, node: Node) -> Events:
     output = node.data
     if definition.output is not None:
         output = formed(run, node, definition.output.as_, output)
-        check(node, definition.output.schema_, output, "output")
+        check(run, node, definition.output.schema_, output, "output")
     return [RunCompleted(output=output)]
 
 
@@ -205,8 +216,9 @@ def _kinds_with_awaits(run: Run, node: Node, kind: str) -> Events:
         return listen(run, node, _list, ending)
     if isinstance(node.awaits, RunAwaited | ProcessAwaited):
         return ending(run, node, node.input)
-    function = run.plan.function_of(run.plan.tasks[node.reference].task)
-    assert function is not None
+    function = run.plan.function_of(run.plan.tasks[node.reference])
+    if function is None:
+        return [fetch_function(run, node)]
     return _function(run, node, function)
 
 

@@ -55,6 +55,7 @@ def retried(state: RunState) -> RunState:
 
 
 def begin_again(state: RunState, node: Node) -> RunState:
+    """The task is begun anew by what it is part of, with what it was given; what comes before it in its list has led to it."""
     if node.task == ROOT:
         root = replace(node, phase="ready", error=None, prepared=False, section="", cursor=-1, then=None, outputs={})
         return replace(state, nodes={}, ready=()).with_node(root)
@@ -63,4 +64,5 @@ def begin_again(state: RunState, node: Node) -> RunState:
     children = parent.children - 1
     if is_branch(parent, node.reference):
         return state.with_node(replace(parent, children=children, again=(*parent.again, node.place), phase="ready"))
-    return state.with_node(replace(parent, children=children, cursor=node.place - 1, then=None, phase="ready"))
+    before = replace(parent, children=children, cursor=node.place - 1, then="continue", data=node.raw, phase="ready")
+    return state.with_node(before)

@@ -12,7 +12,6 @@ from write_side.workflow import RegisterWorkflow
 
 REFUSED = {
     "call-asyncapi-subscribe-consume-forever-foreach": ["/do/0/getNotifications/with/subscription/foreach"],
-    "call-custom-function-cataloged": ["/do/0/log/call"],
 }
 """Examples that use what is not supported, and where."""
 SET = {"set": {"a": 1}}
@@ -68,9 +67,16 @@ MESSAGES = {"consume": {"amount": 1}, "foreach": {"do": [{"a": SET}]}}
 @pytest.mark.parametrize(
     ("task", "place"),
     [
-        (schema(resource={"endpoint": "https://example.com/schema"}), "/input/schema/resource"),
+        (schema(resource={"endpoint": "${ .schema }"}), "/input/schema/resource/endpoint"),
+        (schema(resource={"endpoint": {"uri": "https://example.com/{a}"}}), "/input/schema/resource/endpoint/uri"),
         (schema(format="avro", document={}), "/input/schema/format"),
-        ({"call": "https://example.com/f.yaml"}, "/call"),
+        ({"call": "ftp://example.com/f.yaml"}, "/call"),
+        ({"call": "https://example.com/{name}/function.yaml"}, "/call"),
+        ({"call": "https://ann:s3cret@example.com/function.yaml"}, "/call"),
+        ({"call": "https://example.com/functions.yaml#/f"}, "/call"),
+        ({"call": "https://[example.com/function.yaml"}, "/call"),
+        ({"call": "https://example.com/" + "f" * 1_000}, "/call"),
+        ({"call": "https://example.com/f.yaml", "with": {"key": "${ $secrets.key }"}}, "/with/key"),
         ({"call": "log:1.0.0@default"}, "/call"),
         ({"run": {"script": {"language": "ruby", "code": "1"}}}, "/run/script/language"),
         ({"run": {"await": False, "container": {"image": "x"}}}, "/run/await"),
@@ -152,6 +158,30 @@ class TestTheWhole:
 
     def test_has_functions_that_say_nothing_of_where_to_go_on(self) -> None:
         assert refused(SET, use={"functions": {"f": {**SET, "then": "end"}}}) == ["/use/functions/f/then"]
+
+
+class TestACatalog:
+    OURS = {"catalogs": {"ours": {"endpoint": "https://example.com/catalog"}}}
+
+    def test_may_lie_elsewhere_and_take_the_place_of_the_runtimes_own(self) -> None:
+        default = {"default": self.OURS["catalogs"]["ours"]}
+        calls = ({"call": "log:1.0.0@ours"}, {"call": "log:1.0.0@default"})
+        assert refused(*calls, use={"catalogs": {**self.OURS["catalogs"], **default}}) == []
+
+    @pytest.mark.parametrize("call", ["../../etc:1.0.0@ours", "log:../1@ours", "log:@ours", "log@ours", "a/b:1@ours"])
+    def test_has_functions_with_a_name_and_a_version(self, call: str) -> None:
+        assert refused({"call": call}, use=self.OURS)[0] == "/do/0/t0/call"
+
+    def test_has_a_constant_address(self) -> None:
+        assert refused(use={"catalogs": {"ours": {"endpoint": {"uri": "${ .a }"}}}}) == [
+            "/use/catalogs/ours/endpoint/uri"
+        ]
+
+    def test_may_ask_for_a_secret_that_is_declared(self) -> None:
+        policy = {"bearer": {"token": "${ $secrets.token }"}}
+        use = {"catalogs": {"ours": {"endpoint": {"uri": "https://example.com/", "authentication": policy}}}}
+        assert refused(use={**use, "secrets": ["token"]}) == []
+        assert refused(use=use) == ["/use/catalogs/ours/endpoint/authentication/bearer/token"]
 
 
 class TestASecret:

@@ -1,0 +1,126 @@
+"""Documents that a run fetches: functions that call others, bounds, and what an operator does meanwhile."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from events.event import Event
+from events.run import RunTaskStarted
+from events.run_parts import DocumentsAwaited, RunError
+from infra.patterns.decider import HISTORY
+from tests.write_side.driven import RUN_ID, Driven
+from tests.write_side.dsl_case import Case, definition
+from tests.write_side.dsl_run import Play
+from tests.write_side.running import Running, run, workflow
+from write_side.interpreter.bounds import CALLS_DEEP_MAX, DOCUMENTS_BYTES_MAX, DOCUMENTS_MAX
+from write_side.run import RUN, UNKNOWN
+from write_side.run_commands import AdvanceRun, CancelRun, ForkRun, RetryRun, RunTaskNotCompleted
+
+ADDRESS = "https://tests/function.yaml"
+DOUBLE = {"set": {"twice": "${ .n * 2 }"}}
+
+
+def answering(documents: dict[str, Any]) -> Any:
+    def answer(awaited: Any, _: Running) -> Any:
+        assert isinstance(awaited, DocumentsAwaited), awaited
+        return {address: documents[address] for address in awaited.addresses}
+
+    return answer
+
+
+def fetched(found: Any) -> int:
+    return sum(isinstance(event, RunTaskStarted) and event.kind == "document" for event in found.events)
+
+
+class TestAFunctionThatCallsOthers:
+    def test_has_them_fetched_too(self) -> None:
+        outer = {"do": [{"in": {"call": "https://tests/inner", "with": {"n": "${ .n + 1 }"}}}]}
+        found = run([{"c": {"call": ADDRESS}}], {"n": 4}, answering({ADDRESS: outer, "https://tests/inner": DOUBLE}))
+        assert (found.status, found.output, fetched(found)) == ("completed", {"twice": 10}, 2)
+
+    def test_and_itself_ends_with_an_error(self) -> None:
+        found = run([{"c": {"call": ADDRESS}}], {}, answering({ADDRESS: {"call": ADDRESS}}))
+        assert (found.status, fetched(found)) == ("faulted", 1)
+        assert f"more than {CALLS_DEEP_MAX} deep" in found.error["detail"]
+
+    def test_may_call_itself_while_there_is_something_to_do(self) -> None:
+        countdown = {
+            "do": [
+                {"done": {"switch": [{"yes": {"when": ".n < 1", "then": "end"}}]}},
+                {"more": {"call": ADDRESS, "with": {"n": "${ .n - 1 }"}}},
+            ]
+        }
+        found = run([{"c": {"call": ADDRESS, "with": {"n": 3}}}], {}, answering({ADDRESS: countdown}))
+        assert (found.status, found.output) == ("completed", {"n": 0})
+
+
+class TestTheDocumentsOfARun:
+    def test_are_bounded_in_number(self) -> None:
+        calls = [{f"c{n}": {"call": f"https://tests/{n}"}} for n in range(DOCUMENTS_MAX + 1)]
+        found = run(
+            calls, {"n": 1}, answering({f"https://tests/{n}": {"set": {"n": n}} for n in range(DOCUMENTS_MAX + 1)})
+        )
+        assert found.status == "faulted"
+        assert f"at most {DOCUMENTS_MAX} documents" in found.error["detail"]
+
+    def test_are_bounded_in_size(self) -> None:
+        large = {"set": {"a": "x" * DOCUMENTS_BYTES_MAX}}
+        found = run([{"c": {"call": ADDRESS}}], {}, answering({ADDRESS: large}))
+        assert found.status == "faulted"
+        assert f"at most {DOCUMENTS_BYTES_MAX} bytes" in found.error["detail"]
+
+    def test_that_were_not_given_are_an_error(self) -> None:
+        found = run([{"c": {"call": ADDRESS}}], {}, lambda *_: "nothing")
+        assert (found.status, found.error["instance"]) == ("faulted", "/do/0/c")
+
+    def test_hold_a_function_with_a_bounded_number_of_expressions(self) -> None:
+        many = {"set": {f"a{n}": f"${{ .n + {n} }}" for n in range(101)}}
+        found = run([{"c": {"call": ADDRESS}}], {}, answering({ADDRESS: many}))
+        assert "at most 100 different expressions" in found.error["detail"]
+
+
+class TestARunThatFetches:
+    DEFINITION = workflow([{"a": {"set": {"n": 4}}}, {"c": {"call": ADDRESS}}])
+
+    def fetching(self) -> Driven:
+        started = Driven(self.DEFINITION).start()
+        started.advance()
+        assert [node.kind for node in started.state.nodes.values()] == ["run", "call", "document"]
+        return started
+
+    def test_can_be_cancelled(self) -> None:
+        found = self.fetching()
+        found.send(CancelRun(run_id=RUN_ID))
+        assert found.rest().state.status == "cancelled"
+
+    def test_has_its_task_begun_anew_by_an_operators_retry(self) -> None:
+        definition_ = definition(
+            f"do: [{{a: {{set: {{n: 4}}, then: c}}}}, {{b: {{set: {{n: 9}}, then: end}}}}, {{c: {{call: '{ADDRESS}'}}}}]"
+        )
+        answers: list[Any] = [RunError(type="https://tests/no", status=503), {ADDRESS: DOUBLE}]
+        found = Play(definition_, answers={"c": answers}).play(Case("", "", ""))
+        assert found.status == "faulted"
+        found.tell(RetryRun(run_id=found.run_id))
+        assert (found.status, found.output) == ("completed", {"twice": 8})
+
+    def test_hands_what_it_got_to_a_run_that_is_forked_from_it(self) -> None:
+        calls = [{"c": {"call": ADDRESS, "with": {"n": 4}}}, {"d": {"call": ADDRESS, "with": {"n": 5}}}]
+        first = Running(workflow(calls), answering({ADDRESS: DOUBLE})).start()
+        [task] = [each.task for each in first.events if isinstance(each, RunTaskStarted) and each.kind == "call"][:1]
+        second = Running(workflow(calls), run_id="r2")
+        second.state = RUN.fold(fork(first.events, task))
+        second.follow(second.send(AdvanceRun(run_id="r2", at=second.now)))
+        assert (second.status, second.output, fetched(second)) == ("completed", {"twice": 10}, 0)
+
+    def test_cannot_be_forked_from_the_fetching(self) -> None:
+        found = run([{"c": {"call": ADDRESS, "with": {"n": 4}}}], {}, answering({ADDRESS: DOUBLE}))
+        fetching = next(
+            each.task for each in found.events if isinstance(each, RunTaskStarted) and each.kind == "document"
+        )
+        with pytest.raises(RunTaskNotCompleted):
+            fork(found.events, fetching)
+
+
+def fork(history: Sequence[Event], task: int) -> Sequence[Event]:
+    return RUN.decide_all(ForkRun(run_id="r1", new_run_id="r2", task=task), UNKNOWN, {HISTORY: history})
