@@ -1,7 +1,7 @@
 """Examples that call somebody: HTTP with every authentication, OpenAPI, AsyncAPI, gRPC, MCP, and functions."""
 
 from tests.kit.example import Ask, NotHere, Own, Plays, Refused, Said
-from tests.kit.routes import FAKE, FILES, LUKE, PETS, PETSTORE, SWAPI, TATOOINE, TOKEN, TOKEN_OF_OIDC
+from tests.kit.routes import CATALOG, FAKE, FILES, LUKE, PETS, PETSTORE, SWAPI, TATOOINE, TOKEN, TOKEN_OF_OIDC
 
 AVAILABLE = [pet for pet in PETS.values() if pet["status"] == "available"]
 FOUND = {"count": 1, "next": None, "previous": None, "results": [LUKE]}
@@ -30,7 +30,10 @@ CALLS: dict[str, Said] = {
     "call-asyncapi-subscribe-consume-forever-foreach": Refused("/do/0/getNotifications/with/subscription/foreach"),
     "call-asyncapi-subscribe-consume-until": Own("test_takes_messages_until_there_are_five"),
     "call-asyncapi-subscribe-consume-while": Own("test_takes_messages_while_there_are_less_than_five"),
-    "call-custom-function-cataloged": Refused("/do/0/log/call"),
+    "call-custom-function-cataloged": Plays(
+        output={"logged": "[information] Hello, world!"},
+        asks=(Ask("GET", f"{CATALOG}/serverlessworkflow/catalog/main/functions/log/1.0.0/function.yaml"),),
+    ),
     "call-custom-function-inline": Plays(output=PETS[69], asks=(_pet(69),)),
     "call-grpc": Plays(
         {"user": {"preferredDisplayName": "Ann"}},

@@ -40,9 +40,6 @@ UNCOVERED: dict[str, dict[str, None]] = {
         "an image is pulled if it is not there by default": None,
         "stdin, command, arguments and environment reach the container": None,
     },
-    "External Resource": {
-        "is fetched with the authentication of its endpoint": None,
-    },
     "OAUTH2 Authentication": {
         "a client may be authenticated by a JWT, and the grants refresh_token and token-exchange are asked for": None,
         "a token of an issuer that is not listed is refused": None,

@@ -28,7 +28,19 @@ PARTS: dict[str, dict[str, str]] = {
     },
     "Catalog": {
         "a catalog must have an endpoint": "test_dsl_refused.py",
-        "functions of catalogs elsewhere are refused": "statements_of_calls.py",
+        "a catalog is asked with the authentication of its endpoint": "statements_of_documents.py",
+        "a catalog may be asked with a policy that is declared": "statements_of_documents.py",
+        "a catalog has a constant address": "test_supported.py::test_has_a_constant_address",
+        "a function that is not there is an error of the task": "statements_of_documents.py",
+        "what is no document is an error of configuration": "statements_of_documents.py",
+        "what is no function is an error of configuration": "statements_of_documents.py",
+        "nothing is fetched from an address that calls may not reach": "statements_of_documents.py",
+        "what cannot be fetched is an error of the task that calls it": "test_dsl_elsewhere.py",
+        "what cannot be fetched can be caught": "test_dsl_elsewhere.py",
+        "what cannot be fetched is fetched again by a retry": "test_dsl_elsewhere.py",
+    },
+    "External Resource": {
+        "is fetched with the authentication of its endpoint": "statements_of_documents.py",
     },
     "Extension": {
         "what is before and after a task is done around it, and knows which one it is": "test_dsl_parts.py",
@@ -126,7 +138,16 @@ PARTS: dict[str, dict[str, str]] = {
         "a context that does not fit its schema faults the task": "test_dsl_data_flow.py",
     },
     "Schema": {
-        "a schema that lies somewhere else is refused": "statements_of_calls.py",
+        "a task's input is checked by a schema that lies elsewhere": "test_dsl_elsewhere.py",
+        "a task's output is checked by a schema that lies elsewhere": "test_dsl_elsewhere.py",
+        "what is exported is checked by a schema that lies elsewhere": "test_dsl_elsewhere.py",
+        "the workflow's input and output are checked by schemas that lie elsewhere": "test_dsl_elsewhere.py",
+        "the input is checked before it is formed, though its schema has to be fetched": "test_dsl_elsewhere.py",
+        "what is no schema is an error of configuration": "test_dsl_elsewhere.py",
+        "a schema is fetched once, also for a task that another one has led to": "test_dsl_elsewhere.py",
+        "data is checked by a schema that lies elsewhere": "statements_of_documents.py",
+        "data that is as a schema elsewhere says is taken": "statements_of_documents.py",
+        "the workflow's own input is checked by a schema that lies elsewhere": "statements_of_documents.py",
     },
     "Timeout": {
         "after must be there": "test_dsl_refused.py",
@@ -249,15 +270,30 @@ PARTS: dict[str, dict[str, str]] = {
         "what takes too long is interrupted": "test_dsl_retries.py::test_are_as_the_reference_says",
     },
     "File Structure": {
-        "a function of a catalog on GitHub is refused": "test_examples.py::test_is_refused_at_its_registration",
+        "the raw document is fetched from a catalog on GitHub": "test_dsl_elsewhere.py",
+        "the raw document of a function is fetched from a catalog on GitHub": "statements_of_documents.py",
+        "a page of GitLab stands for its raw document": "test_elsewhere.py::test_stands_for_the_document_itself",
+    },
+    "Default Catalog": {
+        "a catalog called default takes the place of the runtime's own": "statements_of_documents.py",
     },
     "Using Cataloged Functions": {
-        "a call of a function by its address is refused": "test_examples.py::test_is_refused_at_its_registration",
+        "name, version and catalog say where a function lies": "test_dsl_elsewhere.py",
+        "a function of a catalog is called by its name, its version and the catalog": "statements_of_documents.py",
+    },
+    "Using a Custom Function": {
+        "a function is called by its address, with what the call gives it": "test_dsl_elsewhere.py",
+        "an address on GitHub leads to the function's file in that version": "test_dsl_elsewhere.py",
+        "the example that calls one runs to its end": "test_examples.py::test_runs_to_its_end",
     },
     "Supported Protocols": {
         "a problem during a call is an error of communication": "statements_of_calls.py",
     },
     "Creating a Custom Function": {
         "a function documents its input and its output": "test_dsl_parts.py::test_are_as_the_reference_says",
+        "a function's input is checked by its own schema": "test_dsl_elsewhere.py",
+        "what is no task is an error of configuration": "test_dsl_elsewhere.py",
+        "what others wrote knows no names of the workflow": "test_dsl_elsewhere.py",
+        "what others wrote knows no secrets of the workflow": "test_dsl_elsewhere.py",
     },
 }

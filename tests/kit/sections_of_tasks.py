@@ -40,6 +40,9 @@ TASKS: dict[str, dict[str, str]] = {
     },
     "Call": {
         "a function must be one that is declared": "test_dsl_refused.py",
+        "a function that is called again is not fetched again": "test_dsl_elsewhere.py",
+        "a task that is skipped fetches nothing": "test_dsl_elsewhere.py",
+        "branches that call the same function each get it": "test_dsl_elsewhere.py",
     },
     "AsyncAPI Call": {
         "there must be either a channel or an operation": "test_dsl_refused.py",

@@ -181,18 +181,6 @@ STATEMENTS = (
         Refused("/do/0/c/output/as"),
     ),
     Statement(
-        "Catalog",
-        "functions of catalogs elsewhere are refused",
-        f"use: {{catalogs: {{ours: {{endpoint: '{HERE}/catalog'}}}}}}\n{call('double:1.0.0@ours', 'n: 4')}",
-        Refused("/do/0/c/call"),
-    ),
-    Statement(
-        "Schema",
-        "a schema that lies somewhere else is refused",
-        f"do: [{{a: {{input: {{schema: {{resource: {{endpoint: '{HERE}/schema.json'}}}}}}, set: {{x: 1}}}}}}]",
-        Refused("/do/0/a/input/schema/resource"),
-    ),
-    Statement(
         "Secret",
         "a secret that is not there is an error of authorization",
         "use: {secrets: [nobodys]}\n" + http("/echo", ", headers: {x-secret: '${ $secrets.nobodys }'}"),

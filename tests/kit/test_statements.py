@@ -5,7 +5,8 @@ import pytest
 from tests.kit.example import Refused, Statement
 from tests.kit.outside import Outside
 from tests.kit.playing import compare
-from tests.kit.statements_of_calls import STATEMENTS
+from tests.kit.statements_of_calls import STATEMENTS as OF_CALLS
+from tests.kit.statements_of_documents import STATEMENTS as OF_DOCUMENTS
 from tests.kit.system import Workflows
 from tests.write_side.dsl_case import HEAD, definition
 
@@ -19,7 +20,7 @@ do: [{a: {set: {got: '${ .id }'}}}]
 PARENT = "do: [{r: {run: {workflow: {namespace: tests, name: child, version: 1.0.0, input: {id: '${ .id }'}}}}}]"
 
 
-@pytest.mark.parametrize("statement", STATEMENTS, ids=str)
+@pytest.mark.parametrize("statement", [*OF_CALLS, *OF_DOCUMENTS], ids=str)
 class TestAStatement:
     def test_holds_on_the_running_system(self, workflows: Workflows, outside: Outside, statement: Statement) -> None:
         if isinstance(statement.plays, Refused):

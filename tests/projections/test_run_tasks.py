@@ -28,6 +28,7 @@ from events.run_parts import (
     AgentTaskAwaited,
     ApprovalAwaited,
     CallAwaited,
+    DocumentsAwaited,
     EventsAwaited,
     JobAwaited,
     ProcessAwaited,
@@ -98,6 +99,10 @@ class TestATaskThatWaits:
         [
             (CallAwaited(function="http", arguments={"uri": "x"}), {"kind": "call", "function": "http"}),
             (ProcessAwaited(arguments={"shell": {}}), {"kind": "process"}),
+            (
+                DocumentsAwaited(of="schemas", addresses=("https://x",)),
+                {"kind": "documents", "addresses": ("https://x",)},
+            ),
             (TimerAwaited(until=LATER), {"kind": "timer", "until": LATER}),
             (EventsAwaited(types=("order.paid",)), {"kind": "events", "types": ("order.paid",)}),
             (RunAwaited(run_id="r9", workflow_id="a.b"), {"kind": "run", "id": "r9"}),

@@ -12,8 +12,12 @@ from infra.patterns.decider import HISTORY
 from tests.write_side.driven import RUN_ID, Driven
 from tests.write_side.dsl_case import Case, definition
 from tests.write_side.dsl_run import Play
-from tests.write_side.running import Running, run, workflow
+from tests.write_side.running import WAITING, Running, run, workflow
 from write_side.interpreter.bounds import CALLS_DEEP_MAX, DOCUMENTS_BYTES_MAX, DOCUMENTS_MAX
+from write_side.interpreter.errors import Raised
+from write_side.interpreter.plan import plan_of, with_functions
+from write_side.interpreter.scope import Run
+from write_side.interpreter.sealing import documents_asked_for, unsealed
 from write_side.run import RUN, UNKNOWN
 from write_side.run_commands import AdvanceRun, CancelRun, ForkRun, RetryRun, RunTaskNotCompleted
 
@@ -124,3 +128,48 @@ class TestARunThatFetches:
 
 def fork(history: Sequence[Event], task: int) -> Sequence[Event]:
     return RUN.decide_all(ForkRun(run_id="r1", new_run_id="r2", task=task), UNKNOWN, {HISTORY: history})
+
+
+def waiting(definition_: dict[str, Any], answer: Any) -> Run:
+    """The run as it is where its last task waits, for whom carries out what it asks."""
+    found = Running(definition_, lambda awaited, running: answer(awaited)).start({"n": 4})
+    return Run("r1", found.state, with_functions(plan_of(found.state.digest, definition_), found.state), found.now)
+
+
+class TestASecret:
+    POLICY = {"basic": {"username": "ann", "password": "${ $secrets.password }"}}
+    CATALOG = {"endpoint": {"uri": "https://tests/", "authentication": {"use": "staff"}}}
+    USE = {"secrets": ["password"], "authentications": {"staff": POLICY}, "catalogs": {"ours": CATALOG}}
+    CALL = [{"c": {"call": "double:1.0.0@ours"}}]
+
+    def test_is_told_to_whom_a_catalog_is_asked_of_and_is_in_no_event(self) -> None:
+        run_ = waiting(workflow(self.CALL, use=self.USE), lambda _: WAITING)
+        [asked] = documents_asked_for(run_, run_.state.begun, {"password": "s3cret"}).values()
+        assert asked == {
+            "endpoint": {
+                "uri": "https://tests/functions/double/1.0.0/function.yaml",
+                "authentication": {"basic": {"username": "ann", "password": "s3cret"}},
+            }
+        }
+
+    def test_that_is_not_there_is_an_error_of_authorization(self) -> None:
+        run_ = waiting(workflow(self.CALL, use=self.USE), lambda _: WAITING)
+        with pytest.raises(Raised) as raised:
+            documents_asked_for(run_, run_.state.begun, {})
+        assert raised.value.error.status == 403
+
+    def test_is_never_told_to_what_others_wrote(self) -> None:
+        given = {"method": "post", "endpoint": "https://tests/", "body": "${ $secrets | tostring }"}
+        use = {"secrets": ["password"]}
+        run_ = waiting(
+            workflow([{"c": {"call": ADDRESS}}], use=use),
+            lambda awaited: {ADDRESS: {"call": "http", "with": given}} if awaited.kind == "documents" else WAITING,
+        )
+        assert unsealed(run_, run_.state.begun, {"password": "s3cret"}).arguments["body"] == "{}"
+
+
+class TestTheDefinitionOfARun:
+    def test_is_shown_as_its_author_wrote_it(self) -> None:
+        shown = {"set": "${ $workflow.definition }"}
+        found = run([{"c": {"call": ADDRESS}}], {}, answering({ADDRESS: shown}))
+        assert found.output == found.definition

@@ -68,7 +68,6 @@ def documents_asked_for(run: Run, task: int, secrets: Mapping[str, JsonValue]) -
     for resource in resources(run, node):
         endpoint: dict[str, JsonValue] = {"uri": resource.address}
         if resource.authentication is not None:
-            _require_secrets(run, node, resource.authentication, secrets)
             known: dict[str, JsonValue] = {SECRETS: dict(secrets)}
             endpoint[AUTHENTICATION] = _authentication(run, node, resource.authentication, known)
         found[resource.address] = {"endpoint": endpoint}
@@ -105,6 +104,9 @@ def _authentication(run: Run, node: Node, template: JsonValue, known: Mapping[st
         template = policies[str(template["use"])]
     if not isinstance(template, dict):
         return template
+    secrets = known[SECRETS]
+    assert isinstance(secrets, dict)
+    _require_secrets(run, node, template, secrets)
     return {name: _scheme(run, node, value, known) for name, value in template.items() if name in SCHEMES}
 
 
