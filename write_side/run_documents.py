@@ -27,9 +27,9 @@ def received(run: Run, node: Node, answer: JsonValue) -> Sequence[RunEvent]:
     """What follows from the documents, by their addresses, that a task was to fetch."""
     place = place_of(run, node)
     try:
-        documents = _documents(run, node, answer, place)
+        documents, known = _documents(run, node, answer, place), _known(run, node)
         for address, document in documents.items():
-            wrong = _wrong(run, node, address, document)
+            wrong = None if address in known else _wrong(run, node, address, document)
             if wrong is not None:
                 raise Raised(standard("configuration", f"{address}: {wrong}"[:_DETAIL_CHARACTERS_MAX], place))
     except Raised as raised:
@@ -44,13 +44,20 @@ def _documents(run: Run, node: Node, answer: JsonValue, place: str) -> Mapping[s
     missing = [address for address in node.awaits.addresses if address not in given]
     if missing:
         raise Raised(standard("configuration", f"{missing[0]}: there is no document", place))
-    documents = {address: given[address] for address in node.awaits.addresses}
-    state = run.state
-    if len(state.functions) + len(state.schemas) + len(documents) > DOCUMENTS_MAX:
+    # Another branch may have fetched it meanwhile: what the run has, it keeps.
+    known, state = _known(run, node), run.state
+    documents = {address: known.get(address, given[address]) for address in node.awaits.addresses}
+    new = {address: document for address, document in documents.items() if address not in known}
+    if len(state.functions) + len(state.schemas) + len(new) > DOCUMENTS_MAX:
         raise Raised(standard("runtime", f"a run fetches at most {DOCUMENTS_MAX} documents", place))
-    if size([state.functions, state.schemas, documents]) > DOCUMENTS_BYTES_MAX:
+    if size([state.functions, state.schemas, new]) > DOCUMENTS_BYTES_MAX:
         raise Raised(standard("runtime", f"the documents of a run hold at most {DOCUMENTS_BYTES_MAX} bytes", place))
     return documents
+
+
+def _known(run: Run, node: Node) -> Mapping[str, JsonValue]:
+    assert isinstance(node.awaits, DocumentsAwaited)
+    return run.state.functions if node.awaits.of == "function" else run.state.schemas
 
 
 def _wrong(run: Run, node: Node, address: str, document: JsonValue) -> str | None:

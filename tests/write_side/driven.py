@@ -172,7 +172,9 @@ def answer_to(node: Node) -> AnswerRunTask | FailRunTask | None:
     return AnswerRunTask(run_id=RUN_ID, task=task, answer={"n": task % 4})
 
 
-def _fetched(addresses: Sequence[str], task: int) -> AnswerRunTask | FailRunTask:
+def _fetched(addresses: Sequence[str], task: int) -> AnswerRunTask | FailRunTask | None:
+    if any("/slow" in address for address in addresses):
+        return None
     if not set(addresses) <= set(ELSEWHERE):
         return FailRunTask(run_id=RUN_ID, task=task, error=RunError(type=ERRORS[0], status=404))
     return AnswerRunTask(run_id=RUN_ID, task=task, answer={address: ELSEWHERE[address] for address in addresses})

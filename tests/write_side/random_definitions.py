@@ -16,8 +16,8 @@ TIMEOUT = {"after": "PT1M"}
 CALLED = ("given", "failed", "flaky", "slow")
 """Functions: one gives an answer, one fails, one does this or that, one never answers."""
 
-FUNCTIONS = tuple(f"https://tests/{name}" for name in ("set", "nested", "outer", "itself", "wrong", "missing"))
-SCHEMAS = tuple(f"https://tests/{name}.json" for name in ("any", "with-n", "wrong", "missing"))
+FUNCTIONS = tuple(f"https://tests/{name}" for name in ("set", "nested", "outer", "itself", "wrong", "missing", "slow"))
+SCHEMAS = tuple(f"https://tests/{name}.json" for name in ("any", "with-n", "wrong", "missing", "slow"))
 ELSEWHERE: dict[str, Any] = {
     FUNCTIONS[0]: {"set": {"n": "${ .n }"}},
     FUNCTIONS[1]: {
@@ -31,7 +31,7 @@ ELSEWHERE: dict[str, Any] = {
     SCHEMAS[1]: {"required": ["n"]},
     SCHEMAS[2]: {"type": "nothing"},
 }
-"""What lies elsewhere, by its address: functions and schemas, some of them none."""
+"""What lies elsewhere, by its address: functions and schemas, some of them none; who asks for one that is slow, waits for ever."""
 
 
 def braced(expression: str) -> str:

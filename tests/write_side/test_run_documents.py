@@ -19,7 +19,7 @@ from write_side.interpreter.plan import plan_of, with_functions
 from write_side.interpreter.scope import Run
 from write_side.interpreter.sealing import documents_asked_for, unsealed
 from write_side.run import RUN, UNKNOWN
-from write_side.run_commands import AdvanceRun, CancelRun, ForkRun, RetryRun, RunTaskNotCompleted
+from write_side.run_commands import AdvanceRun, AnswerRunTask, CancelRun, ForkRun, RetryRun, RunTaskNotCompleted
 
 ADDRESS = "https://tests/function.yaml"
 DOUBLE = {"set": {"twice": "${ .n * 2 }"}}
@@ -82,6 +82,20 @@ class TestTheDocumentsOfARun:
         many = {"set": {f"a{n}": f"${{ .n + {n} }}" for n in range(101)}}
         found = run([{"c": {"call": ADDRESS}}], {}, answering({ADDRESS: many}))
         assert "at most 100 different expressions" in found.error["detail"]
+
+
+class TestTwoBranchesThatFetchTheSame:
+    def test_go_on_with_what_came_first(self) -> None:
+        called = {"call": ADDRESS, "with": {"n": 4}}
+        both = workflow([{"f": {"fork": {"branches": [{"a": called}, {"b": called}]}}}])
+        slow = {"do": [{"wait": {"call": "job", "with": {"kind": "x"}}}, {"then": {"set": {"first": True}}}]}
+        found = Running(both, lambda *_: WAITING).start()
+        fetching = [node.task for node in found.state.nodes.values() if node.kind == "document"]
+        for task, document in zip(fetching, [slow, DOUBLE], strict=True):
+            found.follow(found.send(AnswerRunTask(run_id="r1", task=task, answer={ADDRESS: document}, at=found.now)))
+        for task in [node.task for node in found.state.nodes.values() if node.phase == "awaiting"]:
+            found.follow(found.send(AnswerRunTask(run_id="r1", task=task, answer=1, at=found.now)))
+        assert (found.status, found.output) == ("completed", [{"first": True}] * 2)
 
 
 class TestARunThatFetches:

@@ -16,6 +16,7 @@ from write_side.run_commands import (
     DeliverRunEvent,
     FailRunTask,
     ResumeRun,
+    RetryRun,
     SendRunEvent,
     SuspendRun,
     TimeOutRunTask,
@@ -48,6 +49,33 @@ class TestACut:
         place = next(at for at, event in enumerate(whole.events) if isinstance(event, RunParked))
         assert whole.cut(place).rest().events == whole.events
         assert sum(isinstance(event, RunCompensationFailed) for event in whole.events) == 5
+
+
+class TestARetry:
+    def test_begins_the_task_that_failed_wherever_the_one_before_it_in_the_list_leads(self) -> None:
+        tasks = [{"a": {"set": {"n": 1}, "then": "c"}}, {"b": {"set": {"n": 2}, "then": "end"}}, {"c": CALL}]
+        answers: list[Any] = [Failed("https://example.com/no", 503), {"done": True}]
+        found = run(tasks, answer=lambda *_: answer_or_fail(answers.pop(0)))
+        assert found.tell(RetryRun(run_id="r1")).output == {"done": True}
+
+    def test_gives_a_task_behind_an_extended_one_what_that_yielded(self) -> None:
+        after = {"extend": "set", "after": [{"say": {"call": "job", "with": {"kind": "x", "payload": "${ . }"}}}]}
+        answers: list[Any] = [Failed("https://example.com/no", 503), None]
+        found = run(
+            [{"a": {"set": {"n": 1}}}],
+            {"n": 0},
+            answer=lambda *_: answer_or_fail(answers.pop(0)),
+            use={"extensions": [{"log": after}]},
+        )
+        found.tell(RetryRun(run_id="r1"))
+        said = [awaited.request["payload"] for awaited in found.asked if isinstance(awaited, JobAwaited)]
+        assert (found.status, said) == ("completed", [{"n": 1}, {"n": 1}])
+
+
+def answer_or_fail(answer: Any) -> Any:
+    if isinstance(answer, Failed):
+        raise answer
+    return answer
 
 
 class TestAnExtension:

@@ -14,8 +14,8 @@ def fetched(state: RunState, node: Node, documents: JsonValue) -> RunState:
     assert isinstance(node.awaits, DocumentsAwaited)
     assert isinstance(documents, dict)
     if node.awaits.of == "schemas":
-        state = replace(state, schemas={**state.schemas, **documents})
-    else:
+        state = replace(state, schemas={**documents, **state.schemas})
+    elif not documents.keys() <= state.functions.keys():
         known = digest([state.functions_digest, documents])
-        state = replace(state, functions={**state.functions, **documents}, functions_digest=known)
+        state = replace(state, functions={**documents, **state.functions}, functions_digest=known)
     return begin_again(state, node)
