@@ -234,6 +234,9 @@ class TestACall:
         for elsewhere in (f"{own}/openapi.json", *(f"http://127.0.0.2:{allowed}{path}" for path in ELSEWHERE)):
             document = {"document": {"endpoint": elsewhere}, "operationId": "x"}
             begun[elsewhere] = _begin(workflows, [{"a": {"call": "openapi", "with": document}}])
+            begun[f"a function at {elsewhere}"] = _begin(workflows, [{"a": {"call": elsewhere}}])
+            schema = {"schema": {"resource": {"endpoint": elsewhere}}}
+            begun[f"a schema at {elsewhere}"] = _begin(workflows, [{"a": {"set": {"a": 1}, "input": schema}}])
         wrong = {}
         for address, run in begun.items():
             found = run.ended()

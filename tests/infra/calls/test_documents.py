@@ -1,0 +1,65 @@
+"""Documents that a run asks for: fetched one and all, as external resources are, or not at all."""
+
+import base64
+from typing import Any
+
+import pytest
+from starlette.responses import RedirectResponse, Response
+
+from infra.calls.call import CallContext, fetch_documents
+from infra.calls.contract import CallFailed
+from tests.infra.calls.other_side import OtherSide, calling
+
+FUNCTION = b"set:\n  twice: ${ .n * 2 }\n"
+
+
+def resource(address: str, policy: Any = None) -> dict[str, Any]:
+    return {"endpoint": address if policy is None else {"uri": address, "authentication": policy}}
+
+
+class TestDocuments:
+    async def test_are_found_under_the_names_that_they_are_asked_for_by(
+        self, server: OtherSide, context: CallContext
+    ) -> None:
+        schema = server.at("/schema.json", {"required": ["id"]})
+        function = server.at("/function.yaml", Response(FUNCTION, media_type="text/plain"))
+        found = await fetch_documents({"a": resource(schema), "b": resource(function)}, context)
+        assert found == {"a": {"required": ["id"]}, "b": {"set": {"twice": "${ .n * 2 }"}}}
+
+    async def test_are_asked_for_by_their_policies(self, server: OtherSide, context: CallContext) -> None:
+        address = server.at("/schema.json", {})
+        policy = {"basic": {"username": "ann", "password": "s3cret"}}
+        await fetch_documents({"a": resource(address, policy)}, context)
+        assert server.seen[0].headers["authorization"] == "Basic " + base64.b64encode(b"ann:s3cret").decode()
+
+    async def test_are_fetched_where_they_moved_to(self, server: OtherSide, context: CallContext) -> None:
+        moved = server.at("/old", RedirectResponse(server.at("/new", {"set": {"a": 1}})))
+        assert await fetch_documents({"a": resource(moved)}, context) == {"a": {"set": {"a": 1}}}
+
+    @pytest.mark.parametrize(
+        ("path", "answer", "type_"),
+        [
+            ("/missing", None, "communication"),
+            ("/text", Response(b"just text", media_type="text/plain"), "configuration"),
+            ("/list", Response(b"[1, 2]", media_type="application/json"), "configuration"),
+            ("/open", Response(b'{"a": ', media_type="application/json"), "configuration"),
+            ("/nul", Response(b'{"a": "\\u0000"}', media_type="application/json"), "configuration"),
+            ("/large", Response(b" " * 1_000_000 + b"{}", media_type="application/json"), "communication"),
+        ],
+        ids=lambda value: value if isinstance(value, str) else "",
+    )
+    async def test_that_cannot_be_had_or_kept_are_a_failed_call(
+        self, server: OtherSide, context: CallContext, path: str, answer: Any, type_: str
+    ) -> None:
+        good = server.at("/good", {"set": {"a": 1}})
+        bad = server.url + path if answer is None else server.at(path, answer)
+        with pytest.raises(CallFailed) as failed:
+            await fetch_documents({"a": resource(good), "b": resource(bad)}, context)
+        assert failed.value.type == type_
+
+    async def test_are_not_fetched_where_calls_may_not_reach(self, server: OtherSide) -> None:
+        address = server.at("/schema.json", {})
+        async with calling(networks_allowed=()) as context:
+            with pytest.raises(CallFailed) as failed:
+                await fetch_documents({"a": resource(address)}, context)
+        assert (failed.value.type, server.seen) == ("authorization", [])
