@@ -130,8 +130,9 @@ class Driven:
             for event in self.events
             if isinstance(event, RunTaskStarted) and event.times_out_at and event.task in self.state.nodes
         ]
-        if started.times_out_at and self.state.status == "running":
-            due.append((started.times_out_at, 0))
+        times_out_at = getattr(started, "times_out_at", None)  # that of a forked run is not set again
+        if times_out_at and self.state.status == "running":
+            due.append((times_out_at, 0))
         for due_at, task in sorted(due):
             self.now = max(self.now, due_at)
             if self.send(TimeOutRunTask(run_id=RUN_ID, task=task, due_at=due_at, at=self.now)):

@@ -1,5 +1,7 @@
 """Whatever the definition: a run comes to rest, always in the same way, also if it is cut, paused, cancelled or told things twice."""
 
+from contextlib import suppress
+
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import given as for_any
 from hypothesis import strategies as st
@@ -9,16 +11,20 @@ from events.catalog import CATALOG
 from events.event import JsonObject
 from events.run import RunTaskCompleted
 from events.run_compensation import RunCompensationSkipped, RunCompensationStarted, RunTaskCompensated
+from infra.patterns.decider import HISTORY
 from tests.write_side.driven import RUN_ID, Driven
 from tests.write_side.random_definitions import definitions
 from write_side.interpreter.evolve import SNAPSHOT
-from write_side.run import RUN
+from write_side.run import RUN, UNKNOWN
 from write_side.run_commands import (
     AnswerRunTask,
     CancelRun,
     FailRunTask,
     FireRunTimer,
+    ForkRun,
     ResumeRun,
+    RetryRun,
+    RunTaskNotCompleted,
     SkipRunCompensation,
     SuspendRun,
     TimeOutRunTask,
@@ -138,6 +144,26 @@ class TestARun:
             return
         assert cancelled.state.status == ("compensated" if done else "cancelled")
         assert undone(cancelled) == done
+
+    @THOROUGH
+    @for_any(RUNS)
+    def test_comes_to_rest_again_if_it_is_retried(self, run: Driven) -> None:
+        run.rest()
+        if run.tells(RetryRun(run_id=RUN_ID)):
+            run.rest()
+            assert run.state.status in REST
+            assert RUN.fold(run.events) == run.state
+
+    @THOROUGH
+    @for_any(RUNS, CUT)
+    def test_comes_to_rest_in_a_run_that_is_forked_from_it(self, run: Driven, share: float) -> None:
+        run.rest()
+        ended = [event.task for event in run.events if isinstance(event, RunTaskCompleted)] or [0]
+        fork = ForkRun(run_id=RUN_ID, new_run_id="r2", task=ended[int(share * len(ended))])
+        with suppress(RunTaskNotCompleted):
+            begun = RUN.decide_all(fork, UNKNOWN, {HISTORY: run.events})
+            forked = Driven(run.definition, run.sends, list(begun), [run.now]).rest()
+            assert forked.state.status in REST
 
     @THOROUGH
     @for_any(RUNS)
