@@ -90,5 +90,5 @@ UNCOVERED: dict[str, dict[str, None]] = {
 }
 """What nobody tests yet."""
 
-UNCOVERED_MAX = 33
+UNCOVERED_MAX = 32
 """It only ever shrinks."""
