@@ -9,9 +9,8 @@ from events.workflow import Digest, WorkflowVersion
 
 
 class RunStarted(Event):
-    """When a run of a workflow began. `input` is what was sent, before anything formed it.
-
-    `going`: nothing forms it, and what the run did first was written with this event.
+    """When a run of a workflow began. `input` is what was sent, before anything formed it. If it is `going`, nothing forms it, and what
+    the run did first was written with this event.
     """
 
     type = "run.started"
@@ -114,7 +113,8 @@ class RunIterationCompleted(Event):
 
 
 class RunEventConsumed(Event):
-    """When a listening task took an event: `item` is how it reads it, `filter` which of its filters matched.
+    """When a listening task took an event: `item` is how it reads it, `filter` which of its filters matched. Or when one that does
+    something with each message of a subscription took a message, which has no id.
 
     `closing` events only end the listening and are not kept; it is `closed` with this one. `received` is its place among the events that
     were sent to the run.

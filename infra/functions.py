@@ -16,6 +16,8 @@ from typing import Any
 from pydantic import JsonValue
 
 GROUP = "foldwork.functions"
+DEFAULT_CATALOG = "@default"
+"""What stands behind the name and the version of a function that is not of a catalog elsewhere."""
 Function = Callable[..., Any]
 
 _EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType({"grpc": ("grpc", "grpc_tools")})
@@ -37,6 +39,11 @@ def _offered() -> frozenset[str]:
 @cache
 def _loaded() -> Mapping[str, Function]:
     return {point.name: point.load() for point in entry_points(group=GROUP)}
+
+
+def function_of(functions: Mapping[str, Function], name: str) -> Function | None:
+    """The function that a call of this name means; `name:version@default` is the one that is offered as `name:version`."""
+    return functions.get(name) or functions.get(name.removesuffix(DEFAULT_CATALOG))
 
 
 def function_names() -> frozenset[str]:

@@ -1,19 +1,22 @@
 """Carries out what tasks of runs wait for: calls, functions and processes, with the secrets that they ask for."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import orjson
 import structlog
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from events.run_parts import DocumentsAwaited, ParentTask, RunError
 from infra.calls.call import FUNCTIONS, carry_out, fetch_documents, run_process
 from infra.calls.contract import CallContext, CallFailed, CallSettings
 from infra.calls.resources import CallResources
 from infra.engines.command_bus import CommandBus
+from infra.engines.performer import Send
 from infra.errors import StoreUnavailable
-from infra.functions import Function, call
+from infra.functions import Function, call, function_of
 from infra.ids import utc_now
 from infra.patterns.activity import Activity
 from infra.patterns.saga import Ask
@@ -25,7 +28,7 @@ from write_side.interpreter.plan import known_plan, plan_of, with_functions
 from write_side.interpreter.scope import Run
 from write_side.interpreter.sealing import awaited_call, conditions_of, documents_asked_for, secrets_of, unsealed
 from write_side.interpreter.state import RunState
-from write_side.run_commands import FailRunTask
+from write_side.run_commands import DeliverRunMessage, FailRunTask
 from write_side.workflow import WorkflowState
 
 log = structlog.get_logger()
@@ -76,7 +79,7 @@ class Calls:
         self._secrets = secrets
         self._functions = functions
 
-    async def perform(self, tenant_id: str, stream_id: str, activity: Activity) -> Ask | FailRunTask | None:
+    async def perform(self, tenant_id: str, stream_id: str, activity: Activity, send: Send) -> Ask | FailRunTask | None:
         """What a task's call came to; None if the task does not wait for it any more."""
         run_id, task = task_of(activity.key)
         state: RunState = await self._bus.state(tenant_id, stream_id)
@@ -84,9 +87,8 @@ class Calls:
         if awaited is None:
             return None
         try:
-            return answer(
-                ParentTask(run_id=run_id, task=task), await self._answer(tenant_id, run_id, task, awaited, state)
-            )
+            found = await self._answer(tenant_id, stream_id, task, awaited, state, send)
+            return answer(ParentTask(run_id=run_id, task=task), found)
         except StoreUnavailable:
             # The log is away for a moment: that is not the call's fault.
             raise
@@ -99,7 +101,10 @@ class Calls:
             error = standard("runtime", f"{type(broken).__name__}: {broken}"[:1_000], "")
         return FailRunTask(run_id=run_id, task=task, error=_without_place(error))
 
-    async def _answer(self, tenant_id: str, run_id: str, task: int, awaited: object, state: RunState) -> JsonValue:
+    async def _answer(
+        self, tenant_id: str, stream_id: str, task: int, awaited: object, state: RunState, send: Send
+    ) -> JsonValue:
+        run_id = stream_id.partition("-")[2]
         plan = known_plan(state.digest)
         if plan is None:
             workflow: WorkflowState = await self._bus.state(tenant_id, f"workflow-{state.workflow_id}")
@@ -110,14 +115,40 @@ class Calls:
             return await fetch_documents(documents_asked_for(run, task, secrets), CallContext(key, self._resources))
         what, conditions = unsealed(run, task, secrets), conditions_of(run, task)
         context = CallContext(key, self._resources, conditions.keep, conditions.go_on)
+        if conditions.foreach:
+            if not state.nodes[task].consumed and not conditions.go_on([]):
+                return []
+            passed_s = (run.at - state.nodes[task].started_at).total_seconds()
+            take = partial(self._take, tenant_id, stream_id, task, run, send)
+            context = CallContext(context.key, self._resources, take=take, passed_s=passed_s)
         if what.function is None:
             return await run_process(what.arguments, context)
         if what.function in FUNCTIONS:
             return await carry_out(what.function, what.arguments, context)
-        function = self._functions.get(what.function)
+        function = function_of(self._functions, what.function)
         if function is None:
             raise CallFailed("configuration", f"The function {what.function[:100]!r} is not installed here.")
         return await call(function, what.arguments)
+
+    async def _take(
+        self, tenant_id: str, stream_id: str, task: int, begun: Run, send: Send, message: JsonValue
+    ) -> bool:
+        """Hand a message to a task that does something with each; says whether it wants more."""
+        state: RunState = await self._bus.state(tenant_id, stream_id)
+        if awaited_call(state, task) is None:
+            return False
+        now = replace(begun, state=state, at=utc_now())
+        if not conditions_of(now, task).keep(message):
+            return True
+        place = len(state.nodes[task].consumed)
+        try:
+            delivery = DeliverRunMessage(run_id=begun.run_id, task=task, place=place, message=message)
+        except ValidationError as unfit:
+            raise CallFailed("communication", "A message cannot be recorded.") from unfit
+        refused = await send(delivery)
+        if refused is not None:
+            raise CallFailed("communication", f"A message could not be taken: {refused}")
+        return awaited_call(await self._bus.state(tenant_id, stream_id), task) is not None
 
 
 def _name(awaited: object) -> str:

@@ -190,7 +190,9 @@ def _on_event(event: CloudEvent, position: int, state: RunSchedules) -> Iterator
         found |= state.by_type.get(type_, set())
     for workflow_id in sorted(found):
         workflow = state.workflows[workflow_id]
-        item: JsonValue = event if workflow.schedule.get("read") == "envelope" else event.get("data")
+        # What is read raw is what is read as data: JSON as it came, or bytes in base64.
+        data = event.get("data_base64") if event.get("data") is None else event["data"]
+        item: JsonValue = event if workflow.schedule.get("read") == "envelope" else data
         events = EventStart.model_validate(workflow.schedule[ON])
         given = take(events, event, item, workflow.collected)
         if given is not None:

@@ -27,7 +27,7 @@ from write_side.interpreter.ending import answered
 from write_side.interpreter.errors import Raised, standard
 from write_side.interpreter.evolve import SNAPSHOT, evolve
 from write_side.interpreter.forking import forked, state_after
-from write_side.interpreter.listening import consumption, listeners
+from write_side.interpreter.listening import consumption, listeners, message_taken, subscribes, subscription_over
 from write_side.interpreter.plan import known_plan, plan_of, with_functions
 from write_side.interpreter.scope import Run, deadline
 from write_side.interpreter.state import ENDED, ROOT, Node, RunState
@@ -38,6 +38,7 @@ from write_side.run_commands import (
     CancelRun,
     CompensateRun,
     DeliverRunEvent,
+    DeliverRunMessage,
     FailRunTask,
     FireRunTimer,
     ForkRun,
@@ -74,8 +75,18 @@ TIMED = ("running", "failing", "cancelling", "compensating")
 """Where tasks can still take too long."""
 FORM = StateForm(1, SNAPSHOT)
 STARTING = (StartRun, StartChildRun, StartScheduledRun)
-INTERPRETED = (AdvanceRun, AnswerRunTask, FailRunTask, FireRunTimer, TimeOutRunTask, DeliverRunEvent)
-Interpreted = AdvanceRun | AnswerRunTask | FailRunTask | FireRunTimer | TimeOutRunTask | DeliverRunEvent
+INTERPRETED = (
+    AdvanceRun,
+    AnswerRunTask,
+    FailRunTask,
+    FireRunTimer,
+    TimeOutRunTask,
+    DeliverRunEvent,
+    DeliverRunMessage,
+)
+Interpreted = (
+    AdvanceRun | AnswerRunTask | FailRunTask | FireRunTimer | TimeOutRunTask | DeliverRunEvent | DeliverRunMessage
+)
 
 
 def decide(command: RunCommand, state: RunState, others: Others) -> Sequence[RunEvent]:
@@ -211,6 +222,8 @@ def _happened(command: Interpreted, run: Run) -> Sequence[RunEvent]:
     node = state.nodes.get(command.task)
     if node is None or state.status in ("completed", "cancelled", "compensated"):
         return ()
+    if subscribes(run, node) and isinstance(command, AnswerRunTask | FailRunTask | DeliverRunMessage):
+        return _subscribed(command, run, node)
     match command:
         case AnswerRunTask(answer=answer) if node.phase == "awaiting" and isinstance(node.awaits, DocumentsAwaited):
             return received(run, node, answer)
@@ -227,6 +240,20 @@ def _happened(command: Interpreted, run: Run) -> Sequence[RunEvent]:
             return [*below, RunTaskFaulted(task=node.task, error=error)]
         case _:
             return ()
+
+
+def _subscribed(command: AnswerRunTask | FailRunTask | DeliverRunMessage, run: Run, node: Node) -> Sequence[RunEvent]:
+    """What a task that takes messages one by one makes of the next, of their end, and of what ends them."""
+    match command:
+        case DeliverRunMessage(place=place, message=message):
+            # What has been taken already is delivered again by whoever did not hear of it.
+            found = message_taken(run, node, message)
+            return within([found], node.task, node.reference) if place == len(node.consumed) else ()
+        case AnswerRunTask():
+            return [subscription_over(node)]
+        case FailRunTask(error=error):
+            below = [RunTaskCancelled(task=number) for number in run.state.below(node.task)]
+            return [*below, RunTaskFaulted(task=node.task, error=error.model_copy(update={"instance": node.reference}))]
 
 
 def _delivered(command: DeliverRunEvent, run: Run) -> list[RunEvent]:

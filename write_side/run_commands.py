@@ -144,6 +144,17 @@ class AnswerRunTask(Timed):
     answer: JsonAny = None
 
 
+class DeliverRunMessage(Timed):
+    """Hand a task that subscribes to messages one of them; `place` is how many it has taken before."""
+
+    public = False
+
+    run_id: Id
+    task: TaskNumber
+    place: int
+    message: JsonAny
+
+
 class FailRunTask(Timed):
     """Tell a task that what it waits for has failed."""
 
@@ -203,6 +214,7 @@ RunCommand = (
     | FireRunTimer
     | TimeOutRunTask
     | DeliverRunEvent
+    | DeliverRunMessage
 )
 
 

@@ -32,7 +32,8 @@ async def asyncapi_call(arguments: Arguments, context: CallContext) -> JsonValue
 
     With `message` the output is the message as it was published. With `subscription` it is the list of messages that came and that
     `context.keep` accepts, `{"payload", "headers"}` and `correlationId` if there is one, until `amount` of them are there, `for` is over or
-    `context.go_on` says no (asked before the first and after each). What `keep` and `go_on` raise goes through.
+    `context.go_on` says no (asked before the first and after each). With `context.take` each message is handed to that, and the output is
+    empty. What `keep`, `go_on` and `take` raise goes through.
 
     CallFailed: authorization if the server may not be reached, authentication if it refuses, communication if it fails, configuration
     for a document that does not describe this over NATS.
@@ -72,9 +73,9 @@ async def _subscribe(client: Client, channel: Channel, subscription: Arguments, 
     amount = consume.get("amount")
     if amount is not None and (not isinstance(amount, int) or not 1 <= amount <= settings.messages_max):
         raise CallFailed("configuration", f"The amount of messages is none from 1 to {settings.messages_max}.")
-    if amount is None and context.go_on is None and consume.get("for") is None:
+    if amount is None and context.go_on is None and context.take is None and consume.get("for") is None:
         raise CallFailed("configuration", "The subscription does not say when it is over.")
-    duration_s = seconds_of(consume["for"]) if consume.get("for") is not None else None
+    duration_s = max(seconds_of(consume["for"]) - context.passed_s, 0) if consume.get("for") is not None else None
     messages: list[JsonValue] = []
     try:
         async with asyncio.timeout(duration_s):
@@ -95,6 +96,10 @@ async def _collect(
     while (amount is None or len(messages) < amount) and (context.go_on is None or context.go_on(messages)):
         received = await subscription.next_msg(timeout=None)
         message = _message(received)
+        if context.take is not None:
+            if not await context.take(message):
+                return
+            continue
         if context.keep is not None and not context.keep(message):
             continue
         size += len(received.data)

@@ -53,14 +53,16 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
 async def carry_out(function: str, arguments: Arguments, context: CallContext) -> JsonValue:
     """Carry out one of FUNCTIONS and give its output; raises nothing but CallFailed (and CancelledError).
 
-    A call takes at most `call_s_max` seconds, one that subscribes `subscription_s_max`.
+    A call takes at most `call_s_max` seconds, one that subscribes `subscription_s_max` unless it hands over each message.
     """
     called = FUNCTIONS.get(function)
     if called is None:
         raise CallFailed("configuration", f"There is no function {function[:100]!r} to call.")
     settings = context.settings
     subscribes = function == "asyncapi" and arguments.get("subscription") is not None
-    seconds = settings.subscription_s_max if subscribes else settings.call_s_max
+    # What hands over each message holds nothing: it goes on until whoever takes them has enough.
+    endless = subscribes and context.take is not None
+    seconds = None if endless else settings.subscription_s_max if subscribes else settings.call_s_max
     return _recordable(await _within(seconds, called(arguments, context)), "communication")
 
 
@@ -108,7 +110,7 @@ def _recordable(output: JsonValue, failure: FailureType) -> JsonValue:
         raise CallFailed(failure, detail) from unfit
 
 
-async def _within(seconds: float, call: Awaitable[T]) -> T:
+async def _within(seconds: float | None, call: Awaitable[T]) -> T:
     try:
         async with asyncio.timeout(seconds):
             return await call

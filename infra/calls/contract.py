@@ -1,7 +1,7 @@
 """What all calls share: their bounds, what they are given, and the one way in which they fail."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -99,13 +99,16 @@ class CallContext:
     """What one call is given beside its arguments.
 
     `key` is the same each time this call is repeated. `keep` (of an AsyncAPI subscription's `filter`) says whether a message counts;
-    `go_on` (of `while` and `until`) whether to wait for more, given those that count so far.
+    `go_on` (of `while` and `until`) whether to wait for more, given those that count so far. With `take` (of `foreach`) each message is
+    handed over as it comes, and it says whether to wait for more; `passed_s` is for how long that has been done before.
     """
 
     key: str
     resources: "CallResources"
     keep: Callable[[JsonValue], bool] | None = None
     go_on: Callable[[list[JsonValue]], bool] | None = None
+    take: Callable[[JsonValue], Awaitable[bool]] | None = None
+    passed_s: float = 0
 
     @property
     def settings(self) -> CallSettings:

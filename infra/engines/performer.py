@@ -8,6 +8,7 @@ has written is acted on before the log brings it round: then the log only confir
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -33,7 +34,9 @@ log = structlog.get_logger()
 
 Connection = psycopg.AsyncConnection[Any]
 Key = tuple[str, str]
-Perform = Callable[[str, str, Activity], Awaitable[Command | Ask | None]]
+Send = Callable[[Command], Awaitable[Rejection | None]]
+"""Sends a command of an activity that goes on after it, until that is answered."""
+Perform = Callable[[str, str, Activity, Send], Awaitable[Command | Ask | None]]
 """Does an activity of a tenant's stream and gives the command that says how it ended, with what is sent if that is refused, if it is
 an Ask; None if it is not wanted any more."""
 
@@ -185,7 +188,8 @@ class Performer:
             async with self._slots:
                 try:
                     crash_point("activity.before")
-                    command = await self._perform(origin.tenant_id, stream_id, activity)
+                    send = partial(self._send, origin=origin)
+                    command = await self._perform(origin.tenant_id, stream_id, activity, send)
                     crash_point("activity.after")
                     return command
                 except _AWAY as broken:

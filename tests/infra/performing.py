@@ -8,7 +8,7 @@ from events.envelope import Envelope
 from infra.adapters.event_store import EventStore, Record
 from infra.engines.command_bus import CommandBus
 from infra.engines.feed import Source
-from infra.engines.performer import Performer
+from infra.engines.performer import Performer, Send
 from infra.patterns.activity import Activity, Doing, Over, Performance
 from infra.patterns.decider import Command, DeciderCatalog
 from infra.patterns.saga import Ask
@@ -51,7 +51,7 @@ class Outside:
         self.amount = 1
         self.under_way = self.under_way_most = 0
 
-    async def perform(self, tenant_id: str, stream_id: str, activity: Activity) -> Command | Ask | None:
+    async def perform(self, tenant_id: str, stream_id: str, activity: Activity, send: Send) -> Command | Ask | None:
         """Fills a box that is still empty, with 1 if there is no room for `amount`."""
         self.begun.append(activity.key)
         self.under_way += 1

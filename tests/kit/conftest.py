@@ -39,11 +39,24 @@ def secrets_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="package")
+def installed_functions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a package as it is installed, which offers a function to workflows."""
+    folder = tmp_path_factory.mktemp("functions")
+    (folder / "kit_functions.py").write_text("def double(n):\n    return {'twice': 2 * n}\n")
+    about = folder / "kit_functions-1.0.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: kit-functions\nVersion: 1.0.0\n")
+    (about / "entry_points.txt").write_text("[foldwork.functions]\ndouble:1.0.0 = kit_functions:double\n")
+    return folder
+
+
+@pytest.fixture(scope="package")
 def system(
     template: Callable[[str], str],
     world: Outside,
     greeter: GrpcServer,
     secrets_folder: Path,
+    installed_functions: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Supervisor]:
     """The processes, with a NATS of their own, whose calls reach the world outside and nothing else."""
@@ -55,6 +68,7 @@ def system(
         "FOLDWORK_LIFECYCLE_PUBLISHED": "true",
         "FOLDWORK_PROCESSES_ALLOWED": "true",
         "FOLDWORK_SECRETS_DIR": str(secrets_folder),
+        "PYTHONPATH": str(installed_functions),
         "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}",
     }
     settings = Settings(

@@ -1,8 +1,11 @@
 """A host of our own, for what the reference says and none of its examples does: it echoes, redirects, fails, and asks who is there."""
 
+import base64
 import hashlib
 import re
 from typing import Any
+
+import orjson
 
 from tests.kit.outside import Answer, Asked, Route
 
@@ -32,7 +35,11 @@ DOCUMENT: dict[str, Any] = {
 }
 SCHEMA = {"type": "object", "required": ["id"]}
 DOUBLE = b"set: {twice: '${ .n * 2 }'}\n"
-YAML = {"content-type": "application/yaml"}
+SCRIPT = b"print('from afar')\n"
+YAML, TEXT = {"content-type": "application/yaml"}, {"content-type": "text/plain"}
+ADMIN = {"username": "admin", "password": "1234"}
+ISSUER = "https://issuer.example"
+LATE_S = 2.0
 
 
 def _echo(asked: Asked, **_: str) -> Answer:
@@ -65,9 +72,39 @@ def _token(asked: Asked) -> Answer:
     return Answer(200, {"access_token": "kit-token", "token_type": "Bearer", "expires_in": 300})
 
 
+def _token_of_an_issuer(asked: Asked) -> Answer:
+    claims = base64.urlsafe_b64encode(orjson.dumps({"iss": ISSUER})).decode().rstrip("=")
+    return Answer(200, {"access_token": f"e30.{claims}.x", "token_type": "Bearer", "expires_in": 300})
+
+
+def _secured(asked: Asked, file: str) -> Answer:
+    """What is only for those who know the password."""
+    known = base64.b64encode(f"{ADMIN['username']}:{ADMIN['password']}".encode()).decode()
+    if asked.headers.get("authorization") != f"Basic {known}":
+        return Answer(401)
+    return Answer(200, DOCUMENT) if file == "api.json" else Answer(200, SCRIPT, TEXT)
+
+
+def _mcp(asked: Asked) -> Answer:
+    """An MCP server over HTTP with a session; what it says about prompts comes late."""
+    message, reply = asked.body, {"jsonrpc": "2.0", "id": asked.body.get("id")}
+    if message["method"] == "initialize":
+        about = {"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "kit", "version": "1"}}
+        return Answer(200, {**reply, "result": about}, {"mcp-session-id": "s1"})
+    if "id" not in message:
+        return Answer(202)
+    late_s = LATE_S if message["method"] == "prompts/list" else 0.0
+    return Answer(200, {**reply, "result": {"tools": []}}, delay_s=late_s)
+
+
 def _agent(asked: Asked) -> Answer:
-    """An A2A agent that answers with the message it got, and does not know any task."""
+    """An A2A agent that answers with the message it got, in three steps where it may, and does not know any task."""
     reply: dict[str, Any] = {"jsonrpc": "2.0", "id": asked.body["id"]}
+    if asked.body["method"] in ("message/stream", "tasks/resubscribe"):
+        steps = [orjson.dumps({**reply, "result": {"step": step}}) for step in range(3)]
+        return Answer(
+            200, b"".join(b"data: " + step + b"\n\n" for step in steps), {"content-type": "text/event-stream"}
+        )
     if asked.body["method"] == "message/send":
         return Answer(200, {**reply, "result": asked.body["params"]})
     return Answer(200, {**reply, "error": {"code": -32001, "message": "Task not found"}})
@@ -81,9 +118,17 @@ ROUTES = (
     Route(HERE, "GET", r"/digest", _digest),
     Route(HERE, "GET", r"/api\.json", lambda _: Answer(200, DOCUMENT)),
     Route(HERE, "GET", r"/schema\.json", lambda _: Answer(200, SCHEMA)),
-    Route(HERE, "GET", r"/script\.py", lambda _: Answer(200, b"print('from afar')\n", {"content-type": "text/plain"})),
-    Route(HERE, "POST", r"/oauth2/token", _token),
+    Route(HERE, "GET", r"/script\.py", lambda _: Answer(200, SCRIPT, TEXT)),
+    Route(HERE, "GET", r"/secured/(?P<file>api\.json|script\.py)", _secured),
+    Route(HERE, "POST", r"(/tenants/t%2F1|/tenants/t/1)?/oauth2/token", _token),
+    Route(HERE, "POST", r"/issued/oauth2/token", _token_of_an_issuer),
+    Route(
+        HERE, "GET", r"/\.well-known/openid-configuration", lambda _: Answer(200, {"token_endpoint": f"{HERE}/oidc"})
+    ),
+    Route(HERE, "POST", r"/oidc", _token),
     Route(HERE, "POST", r"/a2a", _agent),
+    Route(HERE, "POST", r"/mcp", _mcp),
+    Route(HERE, "DELETE", r"/mcp", lambda _: Answer(204)),
     Route(HERE, "GET", r"/catalog/functions/double/1\.0\.0/function\.yaml", lambda _: Answer(200, DOUBLE, YAML)),
     Route(
         GITHUB_RAW,

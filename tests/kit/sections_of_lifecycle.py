@@ -64,9 +64,6 @@ LIFECYCLE: dict[str, dict[str, str]] = {
     "Task Status Changed Event": {
         "is published with workflow, task, updatedAt and status, or not at all": "test_lifecycle.py::test_tells_each_of_its_phases",
     },
-    "Workflow Definition Reference": {
-        "has name, namespace and version": "test_lifecycle.py::test_is_started_with_its_definition",
-    },
     "Status Phases": {
         "the phases of runs and tasks can be seen: pending, running, waiting, suspended, cancelled, faulted, completed": (
             "test_lifecycle.py::test_of_runs_and_tasks_can_all_be_seen"

@@ -1,31 +1,6 @@
 """Statements about what tasks are made of, by the sections of dsl-reference.md and dsl.md, and the test that covers each of them."""
 
 PARTS: dict[str, dict[str, str]] = {
-    "Authentication": {
-        "a policy must be one that is declared": "test_dsl_refused.py",
-        "there must be one scheme": "test_dsl_refused.py",
-        "a policy that is declared is used by its name": "statements_of_calls.py",
-    },
-    "Basic Authentication": {
-        "a password must be there": "test_dsl_refused.py",
-        "the name and the password are sent": "test_conformance.py::test_call_http_using_basic_authentication",
-    },
-    "Bearer Authentication": {
-        "the token is sent": "test_examples.py::test_runs_to_its_end",
-    },
-    "Digest Authentication": {
-        "name and password answer the challenge": "statements_of_calls.py",
-    },
-    "OAUTH2 Authentication": {
-        "a grant must be there": "test_dsl_refused.py",
-        "by default a form goes to /oauth2/token below the authority": "statements_of_calls.py",
-        "a client may be authenticated by a header": "statements_of_calls.py",
-        "a token may be asked for in JSON, with a user's name and password": "statements_of_calls.py",
-        "the client is authenticated in the form by default, below the authority": "test_examples.py::test_runs_to_its_end",
-    },
-    "OpenIdConnect Authentication": {
-        "the endpoint for tokens is discovered": "test_examples.py::test_runs_to_its_end",
-    },
     "Catalog": {
         "a catalog must have an endpoint": "test_dsl_refused.py",
         "a catalog is asked with the authentication of its endpoint": "statements_of_documents.py",
@@ -38,9 +13,6 @@ PARTS: dict[str, dict[str, str]] = {
         "what cannot be fetched is an error of the task that calls it": "test_dsl_elsewhere.py",
         "what cannot be fetched can be caught": "test_dsl_elsewhere.py",
         "what cannot be fetched is fetched again by a retry": "test_dsl_elsewhere.py",
-    },
-    "External Resource": {
-        "is fetched with the authentication of its endpoint": "statements_of_documents.py",
     },
     "Extension": {
         "what is before and after a task is done around it, and knows which one it is": "test_dsl_parts.py",
@@ -100,6 +72,7 @@ PARTS: dict[str, dict[str, str]] = {
     "Retry Limit": {
         "what fails is retried as often as the limit says, and then the error stands": "test_dsl_retries.py",
         "nothing is tried again once the time for all of it is over": "test_dsl_retries.py",
+        "nothing is tried again once the time for all attempts is over": "test_dsl_retries.py",
     },
     "Backoff": {
         "there must be one backoff at most": "test_dsl_refused.py",
@@ -148,6 +121,7 @@ PARTS: dict[str, dict[str, str]] = {
         "data is checked by a schema that lies elsewhere": "statements_of_documents.py",
         "data that is as a schema elsewhere says is taken": "statements_of_documents.py",
         "the workflow's own input is checked by a schema that lies elsewhere": "statements_of_documents.py",
+        "json is the only format": "test_dsl_refused.py",
     },
     "Timeout": {
         "after must be there": "test_dsl_refused.py",
@@ -182,27 +156,12 @@ PARTS: dict[str, dict[str, str]] = {
     },
     "Container Lifetime": {
         "eventually must say after what time": "test_dsl_refused.py",
+        "a container is never deleted by default": "test_dsl_parts.py::test_is_pulled_if_missing_and_kept_by_default",
+        "always and eventually are in the job that runs the container": "test_dsl_parts.py::test_may_be_deleted_after_some_time",
+        "a time to delete it after must not be there unless it is deleted eventually": "test_dsl_refused.py",
     },
     "Process Result": {
         "a result has code, stdout and stderr": "statements_of_calls.py",
-    },
-    "AsyncAPI Server": {
-        "the server is the one that is named": "test_examples_over_nats.py::test_publishes_the_pet",
-    },
-    "AsyncAPI Outbound Message": {
-        "the payload is what is sent": "test_examples_over_nats.py::test_publishes_the_pet",
-    },
-    "AsyncAPI Inbound Message": {
-        "a message has its payload": "test_examples_over_nats.py::test_takes_messages_until_there_are_five",
-    },
-    "AsyncAPI Subscription": {
-        "only messages that the filter lets through are taken": "test_examples_over_nats.py::test_takes_messages_until_there_are_five",
-        "the output is a list of the messages": "test_examples_over_nats.py::test_takes_messages_until_there_are_five",
-    },
-    "AsyncAPI Subscription Lifetime": {
-        "there must be one end": "test_dsl_refused.py",
-        "until ends the subscription": "test_examples_over_nats.py::test_takes_messages_until_there_are_five",
-        "while ends the subscription": "test_examples_over_nats.py::test_takes_messages_while_there_are_less_than_five",
     },
     "Subscription Iterator": {
         "each event is formed by the iterator's output": "test_dsl_events.py",
@@ -210,19 +169,6 @@ PARTS: dict[str, dict[str, str]] = {
         "an event and its place have the names that they are given": "test_dsl_events.py",
         "what is done with an event is done before the next one is looked at": "test_dsl_events.py",
         "what is exported for an event is the context for the next one": "test_dsl_events.py",
-    },
-    "MCP Transport": {
-        "there must be one transport": "test_dsl_refused.py",
-    },
-    "MCP STDIO Transport": {
-        "the server is a process of its own": "test_examples.py::test_runs_to_its_end",
-    },
-    "MCP Client": {
-        "the client has the name and the version that it is given": "statements_of_calls.py",
-    },
-    "Secret": {
-        "a secret that is not there is an error of authorization": "statements_of_calls.py",
-        "a secret of the name that is used is at hand": "test_examples.py::test_runs_to_its_end",
     },
     "Input of event-driven scheduled workflows": {
         "the input is a list of the events": "test_schedules.py::test_calls_the_nurse_when_the_event_comes",
@@ -237,11 +183,17 @@ PARTS: dict[str, dict[str, str]] = {
         "an expression that cannot be evaluated faults the task": "test_dsl_data_flow.py",
         "an expression that comes with the input is only text": "test_dsl_data_flow.py",
         "expressions are found however deep they stand": "test_dsl_data_flow.py",
+        "what comes with an input is no URI template": "test_dsl_parts.py::test_that_comes_from_data_is_taken_as_it_is",
+        "what comes with an input is no regular expression": "test_dsl_events.py",
+        "what a call is given is never evaluated where it is carried out": "statements_of_access.py",
     },
     "Runtime expression arguments": {
         "$input is the task's formed input": "test_dsl_data_flow.py",
         "$output is the task's formed output": "test_dsl_data_flow.py",
         "a workflow's output is formed with $context at hand": "test_dsl_data_flow.py",
+        "$authorization is refused wherever it stands: what it holds would be in an event": "test_dsl_refused.py",
+        "$secrets is at hand in input.from, and what is formed of it in the call": "statements_of_access.py",
+        "$secrets is at hand in input.from of a process": "statements_of_access.py",
     },
     "Runtime Descriptor": {
         "$runtime has a name, a version and more about itself": "test_dsl_data_flow.py",
@@ -274,9 +226,6 @@ PARTS: dict[str, dict[str, str]] = {
         "the raw document of a function is fetched from a catalog on GitHub": "statements_of_documents.py",
         "a page of GitLab stands for its raw document": "test_elsewhere.py::test_stands_for_the_document_itself",
     },
-    "Default Catalog": {
-        "a catalog called default takes the place of the runtime's own": "statements_of_documents.py",
-    },
     "Using Cataloged Functions": {
         "name, version and catalog say where a function lies": "test_dsl_elsewhere.py",
         "a function of a catalog is called by its name, its version and the catalog": "statements_of_documents.py",
@@ -295,5 +244,9 @@ PARTS: dict[str, dict[str, str]] = {
         "what is no task is an error of configuration": "test_dsl_elsewhere.py",
         "what others wrote knows no names of the workflow": "test_dsl_elsewhere.py",
         "what others wrote knows no secrets of the workflow": "test_dsl_elsewhere.py",
+    },
+    "Distinguishing event-driven scheduling from start `listen` Tasks": {
+        "a fault of a schedule is no fault of a run": "test_schedules.py::test_that_cannot_read_an_event_starts_nothing_and_goes_on",
+        "a first task that listens for too long faults its run": "test_dsl_events.py",
     },
 }

@@ -1,6 +1,7 @@
 """The examples that publish and take messages: AsyncAPI over NATS."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from nats.aio.client import Client
 from infra.supervisor import Supervisor
 from tests.kit.outside import Answer, Outside
 from tests.kit.routes import FAKE, asyncapi
-from tests.kit.system import Run, Workflows
+from tests.kit.system import END_S_MAX, POLL_S, Run, Workflows
 from tests.kit.test_examples import begin
 
 pytestmark = [pytest.mark.data, pytest.mark.servers]
@@ -79,3 +80,19 @@ class TestCallAsyncapiSubscribeExamples:
         found = await keep_telling(broker, "fake.notifications", run)
         assert found["status"] == "completed"
         assert all(message["payload"] == MESSAGE for message in found["output"])
+
+    async def test_passes_on_each_message_for_ever(
+        self, workflows: Workflows, outside: Outside, system: Supervisor, broker: Client
+    ) -> None:
+        describe(outside, system, "3.0.0")
+        given = {"userId": "u1", "contact": CONTACT}
+        run = begin(workflows, "call-asyncapi-subscribe-consume-forever-foreach", given)
+        until = time.monotonic() + END_S_MAX
+        while len(passed_on := run.events("run.event_emitted")) < 3:
+            assert time.monotonic() < until, f"{len(passed_on)} messages were passed on, not 3"
+            for message in (OF_ANOTHER, MESSAGE):
+                await broker.publish("fake.notifications", orjson.dumps(message), headers={"correlationId": "u1"})
+            await asyncio.sleep(POLL_S)
+        await asyncio.to_thread(run.cancel)
+        assert (await asyncio.to_thread(run.ended))["status"] == "cancelled"
+        assert all(each["data"]["event"]["data"]["message"]["payload"] == MESSAGE for each in passed_on)

@@ -1,10 +1,13 @@
 """When workflows start by themselves: the examples with a schedule, and each way there is to say when."""
 
 import time
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
 
+from infra.supervisor import Supervisor
 from tests.kit.example import event
 from tests.kit.outside import Outside
 from tests.kit.routes import EXAMPLE, NURSES
@@ -14,6 +17,7 @@ from tests.kit.test_examples import begin, text_of
 
 pytestmark = [pytest.mark.data, pytest.mark.servers]
 
+MINUTE_S = 60.0
 TRIGGER = "io.serverlessworkflow.samples.events.trigger.v1"
 HEARTBEAT_LOW = "com.example.hospital.events.patients.heartbeat.low"
 SCHEDULED = """
@@ -51,6 +55,14 @@ def started_by(workflows: Workflows, workflow_id: str, sent: dict[str, Any]) -> 
         workflows.publish(event(sent["type"], sent["data"]))
         time.sleep(1.0)
     return found[0].ended()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def every_minute(system: Supervisor) -> Iterator[tuple[Workflows, str]]:
+    """A workflow that is due each minute, the finest that cron can say: it waits while the other tests run."""
+    apis = Workflows(system.url("write_side"), system.url("read_side"))
+    yield apis, activated(apis, SCHEDULED.format(schedule="{cron: '* * * * *'}", do="[{rest: {wait: PT0.1S}}]"))
+    apis.close()
 
 
 class TestScheduleCronExample:
@@ -106,6 +118,23 @@ class TestASchedule:
         found = started_by(workflows, activated(workflows, text), event("order.placed", {"id": 1}))
         assert found["output"] == "order.placed"
 
+    def test_hands_over_the_raw_data_where_it_is_told_to(self, workflows: Workflows) -> None:
+        schedule = "{on: {one: {with: {type: order.placed}}}, read: raw}"
+        text = SCHEDULED.format(schedule=schedule, do="[{keep: {set: {got: '${ $workflow.input[0] }'}}}]")
+        found = started_by(workflows, activated(workflows, text), event("order.placed", {"id": 1}))
+        assert found["output"] == {"got": {"id": 1}}
+
+    def test_that_cannot_read_an_event_starts_nothing_and_goes_on(self, workflows: Workflows) -> None:
+        schedule = "{on: {one: {with: {type: order.placed, data: '${ .total / .count > 1 }'}}}}"
+        text = SCHEDULED.format(schedule=schedule, do="[{keep: {set: {got: '${ $workflow.input[0] }'}}}]")
+        workflow_id = activated(workflows, text)
+        for unreadable in ({"total": 1, "count": 0}, "a text", None):
+            workflows.publish(event("order.placed", unreadable))
+        found = started_by(workflows, workflow_id, event("order.placed", {"total": 4, "count": 2}))
+        assert (found["status"], found["output"]) == ("completed", {"got": {"total": 4, "count": 2}})
+        inputs = [run.detail()["input"] for run in workflows.runs(workflow_id)]
+        assert inputs == [[{"total": 4, "count": 2}]] * len(inputs)
+
     def test_starts_nothing_for_an_event_of_another_kind(self, workflows: Workflows) -> None:
         text = SCHEDULED.format(schedule="{on: {one: {with: {type: order.placed}}}}", do="[{keep: {set: {a: 1}}}]")
         workflow_id = activated(workflows, text)
@@ -115,3 +144,12 @@ class TestASchedule:
             workflows.publish(event("order.lost", {}))
         time.sleep(1.0)
         assert len(workflows.runs(workflow_id)) == before
+
+    @pytest.mark.timeout(120)
+    def test_by_cron_starts_a_run_when_its_minute_comes(self, every_minute: tuple[Workflows, str]) -> None:
+        workflows, workflow_id = every_minute
+        found = started(workflows, workflow_id, 1, within_s=MINUTE_S + END_S_MAX)[0]
+        [begun] = found.events("run.started")
+        at = datetime.fromisoformat(begun["time"])
+        assert at.second + at.microsecond / 1e6 < 5
+        assert found.detail()["labels"] == {"schedule": "cron"}

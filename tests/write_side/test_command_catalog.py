@@ -17,6 +17,7 @@ INTERNAL = {
     "ClaimAgentName",
     "CompensateRun",
     "DeliverRunEvent",
+    "DeliverRunMessage",
     "FailJobForDependency",
     "FailRunTask",
     "FireRunTimer",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.write_side.dsl_case import UNSAID, Case, event
+from tests.write_side.dsl_case import UNSAID, Case, error, event
 from tests.write_side.dsl_run import check, play
 
 HOT, COLD = event("temperature", {"degrees": 39}), event("temperature", {"degrees": 20})
@@ -108,6 +108,27 @@ LISTENING = (
         "do: [{l: {listen: {to: {one: {with: {type: pulse}}}, read: envelope}}}]",
         hears=[FAST],
         output=[FAST],
+    ),
+    Case(
+        "Listen",
+        "what is read raw is the data as it came",
+        "do: [{l: {listen: {to: {all: [{with: {type: pulse}}, {with: {type: picture}}]}, read: raw}}}]",
+        hears=[FAST, {**event("picture"), "data_base64": "AAEC"}],
+        output=[{"bpm": 120}, "AAEC"],
+    ),
+    Case(
+        "Distinguishing event-driven scheduling from start `listen` Tasks",
+        "a first task that listens for too long faults its run",
+        "do: [{l: {listen: {to: {one: {with: {type: pulse}}}}, timeout: {after: PT1S}}}]",
+        error=error("timeout", 408, "/do/0/l"),
+    ),
+    Case(
+        "Runtime Expressions",
+        "what comes with an input is no regular expression",
+        listening("{one: {with: {type: a}, correlate: {room: {from: .room, expect: '${ .room }'}}}}"),
+        {"room": ".*"},
+        hears=[event("a", 1, room="x"), event("a", 2, room=".*")],
+        output=[2],
     ),
     Case(
         "Event Filter",

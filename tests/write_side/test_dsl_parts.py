@@ -3,8 +3,8 @@
 import pytest
 
 from events.run import RunTaskStarted
-from events.run_parts import CallAwaited, TimerAwaited
-from tests.write_side.dsl_case import CALL, UNSAID, Case, error
+from events.run_parts import CallAwaited, JobAwaited, TimerAwaited
+from tests.write_side.dsl_case import CALL, UNSAID, Case, error, has
 from tests.write_side.dsl_run import check, play
 
 TELLING = "emit: {event: {with: {type: %s, data: '${ $task.reference }'}}}"
@@ -113,6 +113,56 @@ FUNCTIONS = (
     ),
 )
 
+CONTAINER = (
+    "image: alpine, stdin: '${ .said }', command: cat, arguments: ['${ .n }', b], environment: {WHO: '${ .who }'}"
+)
+
+
+def job_of(more: str, behind: str = "") -> JobAwaited:
+    """What a job is asked for by a task that runs a container."""
+    given = {"said": "hello", "n": "1", "who": "ann"}
+    text = f"do: [{{r: {{run: {{container: {{{CONTAINER}{more}}}{behind}}}}}}}]"
+    [asked] = play(Case("Container Process", "", text, given, answers={"r": [1]})).asked
+    assert isinstance(asked, JobAwaited)
+    return asked
+
+
+class TestAContainer:
+    """No worker of ours runs containers: what is looked at is what one is told to do."""
+
+    def test_is_told_what_to_be_run_with(self) -> None:
+        found = job_of(", name: '${ \"it-\\(.n)\" }', ports: {'80': 8080}, volumes: {'/a': '/b'}").request
+        assert found["kind"] == "container"
+        assert has(
+            found["payload"],
+            {
+                "container": {
+                    "image": "alpine",
+                    "name": "it-1",
+                    "stdin": "hello",
+                    "command": "cat",
+                    "arguments": ["1", "b"],
+                    "environment": {"WHO": "ann"},
+                    "ports": {"80": 8080},
+                    "volumes": {"/a": "/b"},
+                }
+            },
+        )
+
+    def test_is_pulled_if_missing_and_kept_by_default(self) -> None:
+        by_default = {"return": "stdout", "container": {"pullPolicy": "ifNotPresent", "lifetime": {"cleanup": "never"}}}
+        assert has(job_of("").request["payload"], by_default)
+        found = job_of(", pullPolicy: always, lifetime: {cleanup: always}", ", return: code").request["payload"]
+        assert has(found, {"return": "code", "container": {"pullPolicy": "always", "lifetime": {"cleanup": "always"}}})
+
+    def test_may_be_deleted_after_some_time(self) -> None:
+        found = job_of(", lifetime: {cleanup: eventually, after: {hours: 1}}").request["payload"]
+        assert has(found, {"container": {"lifetime": {"cleanup": "eventually", "after": {"hours": 1}}}})
+
+    def test_needs_what_its_task_says_or_a_little(self) -> None:
+        assert job_of("").request["requirements"] == {"cpu_milli": 1_000, "memory_mib": 1_024}
+
+
 WAITING = (
     Case("Wait", "a wait yields what it is given", "do: [{w: {wait: PT10S}}]", {"x": 1}, output={"x": 1}),
     Case(
@@ -198,6 +248,11 @@ class TestAnAddress:
 
     def test_may_be_an_expression(self) -> None:
         assert address_of("endpoint: '${ \"https://tests/\\(.pet.id)\" }'", {"pet": {"id": 1}}) == "https://tests/1"
+
+    def test_that_comes_from_data_is_taken_as_it_is(self) -> None:
+        given = {"url": "https://tests/{a}/${ .a }", "a": "${ .b }", "b": 1}
+        assert address_of("endpoint: '${ .url }'", given) == given["url"]
+        assert address_of("endpoint: {uri: '${ .url }'}", given) == given["url"]
 
     def test_cannot_have_an_object_in_it(self) -> None:
         run = play(

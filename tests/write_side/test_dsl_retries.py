@@ -61,6 +61,14 @@ RETRYING = (
         begun=["t", "c", "c", "c"],
     ),
     Case(
+        "Retry Limit",
+        "nothing is tried again once the time for all attempts is over",
+        trying("retry: {delay: PT10S, limit: {attempt: {count: 9, duration: PT25S}}}"),
+        answers={"c": [DOWN] * 9},
+        error={"status": 503},
+        begun=["t", "c", "c", "c"],
+    ),
+    Case(
         "Retry",
         "an error that the filter leaves alone is not retried",
         trying(f"errors: {{with: {{status: 503}}}}, retry: {{{FIVE}}}"),

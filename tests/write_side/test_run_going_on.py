@@ -204,5 +204,6 @@ class TestAContainer:
         (asked,) = run([{"c": task}], answer=lambda *_: WAITING).asked
         assert isinstance(asked, JobAwaited)
         job = SubmitJob(job_id=asked.job_id, **asked.request)
-        assert job.payload == {"container": {"image": "alpine"}}
+        assert job.payload is not None
+        assert job.payload["container"]["image"] == "alpine"
         assert job.requirements.cpu_milli == said.get("requirements", {"cpu_milli": 1_000})["cpu_milli"]

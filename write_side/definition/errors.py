@@ -68,7 +68,7 @@ class Backoff(Part):
 
 
 class AttemptLimit(Part):
-    """How many attempts there are at most, and how long each may take."""
+    """How many attempts there are at most, and for how long all of them may go on."""
 
     count: Maybe[Integer] = None
     duration: Maybe[Duration] = None

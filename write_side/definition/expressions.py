@@ -59,17 +59,12 @@ def check_expressions(
     `programs` are those that the definition was found to hold before, and gains those of now; `compensates`: its tasks undo one, so that
     they see `$compensated`.
     """
-    mode = definition.evaluate.mode == "loose"
     names = GENERAL | {COMPENSATED} if compensates else GENERAL
     functions = {*definition.use.functions, *calls_elsewhere(definition)}
-    seen = Seen(names, programs, definition.use.secrets, functions, mode, programs_max)
+    seen = Seen(names, programs, definition.use.secrets, functions, definition.evaluate.mode == "loose", programs_max)
     # Functions and extensions see what there is where they are called.
     anywhere = seen.plus(COMPENSATED, *_bound(definition))
-    found = chain(
-        _of_root(definition, seen),
-        _of_list("/do", definition.do, seen),
-        _of_shared(definition, anywhere),
-    )
+    found = chain(_of_root(definition, seen), _of_list("/do", definition.do, seen), _of_shared(definition, anywhere))
     return [{"pointer": pointer, "detail": detail} for pointer, detail in found]
 
 
@@ -151,9 +146,13 @@ def _of_task(pointer: str, task: TaskBase, seen: Seen) -> Iterator[Place]:
                 yield from _of_rounds(pointer + "/foreach", task.foreach, seen)
         case _:
             yield from _of_rest(pointer, task, sealed, seen)
-            # What is done with each message is refused as a whole.
-            for where, listed in () if isinstance(task, CallAsyncApi) else lists_below(pointer, task):
-                yield from _of_list(where, listed, seen)
+            if isinstance(task, CallAsyncApi):
+                if (subscription := task.with_.subscription) and subscription.foreach:
+                    place = below(pointer, "with", "subscription", "foreach")
+                    yield from _of_rounds(place, subscription.foreach, seen)
+            else:
+                for where, listed in lists_below(pointer, task):
+                    yield from _of_list(where, listed, seen)
 
 
 def _takes_secrets(task: TaskBase, functions: Collection[str]) -> bool:
@@ -247,6 +246,7 @@ def _of_data(pointer: str, value: object, seen: Seen) -> Iterator[Place]:
     elif isinstance(value, AsyncApiSubscription):
         for where, text in _conditions(pointer, value):
             yield from _of_text(where, text, seen)
+        yield from _of_data(below(pointer, "consume", "for"), value.consume.for_, seen)
     elif isinstance(value, BaseModel):
         for name in type(value).model_fields:
             if name in value.model_fields_set and name not in _NO_DATA:

@@ -5,11 +5,19 @@ from collections.abc import Collection, Iterator
 
 from pydantic import JsonValue
 
-from write_side.definition.calls import AsyncApiSubscription, HttpArguments
+from write_side.definition.authentication import Authentication, OpenIdConnect, ReusableAuthentication
+from write_side.definition.calls import (
+    A2aArguments,
+    AsyncApiArguments,
+    GrpcService,
+    HttpArguments,
+    McpTransport,
+)
 from write_side.definition.document import Definition
 from write_side.definition.elsewhere import is_name_and_version, unfit, uri_of
 from write_side.definition.errors import Backoff, ErrorFilter
 from write_side.definition.events import EventConsumption, EventProperties
+from write_side.definition.policies import check_policy
 from write_side.definition.references import CATALOG_OF_THE_RUNTIME, Place
 from write_side.definition.resources import Catalog, DataSchema, Endpoint
 from write_side.definition.runs import Run, Script, Subflow
@@ -18,6 +26,8 @@ from write_side.definition.values import OpenPart, Part, below, is_expression, j
 from write_side.definition.walk import parts, tasks
 
 LANGUAGE = "jq"
+PROTOCOL = "nats"
+"""The protocol in which messages are published and taken."""
 SCRIPT_LANGUAGES = ("javascript", "js", "python")
 LATEST = "latest"
 DIRECTIVES_OF_BRANCHES = ("continue", "exit", "end")
@@ -60,8 +70,6 @@ def _of_part(pointer: str, part: Part, definition: Definition, functions: Collec
             for name in ("constant", "exponential", "linear"):
                 if getattr(part, name):
                     yield below(pointer, name), "must be an empty object: there is nothing to say about it"
-        case AsyncApiSubscription(foreach=foreach) if foreach is not None:
-            yield below(pointer, "foreach"), "is not supported: the messages are the output, a for task can follow"
         case EventConsumption(until=EventConsumption(all=until)) if until is not None and len(until) > 1:
             yield below(pointer, "until", "all"), "is not supported: one of several events would end it, say `any`"
         case Script(language=language) if language.lower() not in SCRIPT_LANGUAGES:
@@ -71,13 +79,23 @@ def _of_part(pointer: str, part: Part, definition: Definition, functions: Collec
         case Subflow():
             yield from _of_subflow(pointer, part)
         case CallFunction(call=call) if call not in definition.use.functions:
-            yield from _of_call(below(pointer, "call"), call, definition.use.catalogs, functions)
+            yield from _of_call(below(pointer, "call"), call, definition, functions)
         case Catalog(endpoint=endpoint):
             yield from _of_address(below(pointer, "endpoint"), endpoint)
         case CallGrpc(call=call) if call not in functions:
             yield below(pointer, "call"), f"needs an extra that is not installed here: foldwork[{call}]"
         case HttpArguments(method=method) if is_expression(method):
             yield below(pointer, "method"), "must be a method, no expression"
+        case A2aArguments(agent_card=None, server=None):
+            yield below(pointer, "server"), "must be there, or an agentCard: else nobody knows whom to call"
+        case McpTransport(options=options) if options:
+            yield below(pointer, "options"), "is not supported: neither transport has any"
+        case AsyncApiArguments():
+            yield from _of_asyncapi(pointer, part, definition)
+        case GrpcService(authentication=authentication):
+            yield from _of_digest(pointer, authentication, definition)
+        case OpenIdConnect():
+            yield from check_policy(pointer, part)
         case _:
             pass
 
@@ -117,18 +135,33 @@ def _of_address(pointer: str, endpoint: Endpoint) -> Iterator[Place]:
         yield pointer if isinstance(endpoint, str) else below(pointer, "uri"), wrong
 
 
-def _of_call(pointer: str, call: str, catalogs: Collection[str], functions: Collection[str]) -> Iterator[Place]:
-    if call in functions:
-        return
+def _of_asyncapi(pointer: str, call: AsyncApiArguments, definition: Definition) -> Iterator[Place]:
+    if call.server is None and call.protocol not in (None, PROTOCOL):
+        yield below(pointer, "protocol"), f"must be {PROTOCOL}: other protocols are not spoken here"
+    yield from _of_digest(pointer, call.authentication, definition)
+
+
+def _of_digest(pointer: str, authentication: Authentication | None, definition: Definition) -> Iterator[Place]:
+    policy: Authentication | ReusableAuthentication | None = authentication
+    if authentication is not None and authentication.use is not None:
+        policy = definition.use.authentications.get(authentication.use)
+    if policy is not None and policy.digest is not None:
+        yield below(pointer, "authentication"), "must be of another scheme: digest is only for HTTP"
+
+
+def _of_call(pointer: str, call: str, definition: Definition, functions: Collection[str]) -> Iterator[Place]:
     name, at, catalog = call.rpartition("@")
+    ours = catalog == CATALOG_OF_THE_RUNTIME and CATALOG_OF_THE_RUNTIME not in definition.use.catalogs
+    if call in functions or (at and ours and name in functions):
+        return
     if "://" in call:
         wrong = unfit(call)
         if wrong is not None:
             yield pointer, wrong
-    elif at and catalog in catalogs:
+    elif at and catalog in definition.use.catalogs:
         if not is_name_and_version(name):
             yield pointer, "must be a name and a version in a catalog, like name:1.0.0@catalog"
-    elif at and catalog == CATALOG_OF_THE_RUNTIME:
+    elif at and ours:
         yield pointer, f"there is no function {name!r} installed here"
 
 

@@ -14,28 +14,22 @@ from events.run_parts import (
     RunAwaited,
     TimerAwaited,
 )
-from infra.expressions.failure import ExpressionFailed
-from infra.expressions.template import mentioned
-from infra.expressions.uri_template import expand
 from write_side.definition.document import Extension
 from write_side.definition.runs import Run as RunWhat
 from write_side.definition.tasks import ForkTask, ForTask, ListenTask, RunTask, TaskBase, WaitTask
+from write_side.interpreter.asked import addressed, arguments, container_request, places_of, seals_input
 from write_side.interpreter.bounds import CALLS_DEEP_MAX, RUN_ID_CHARACTERS_MAX, require_room, unstorable
 from write_side.interpreter.changed import replace
 from write_side.interpreter.documents import fetch_schemas
 from write_side.interpreter.errors import Raised, standard
 from write_side.interpreter.listening import types_of
-from write_side.interpreter.plan import FUNCTIONS, SECRETS, PlannedTask
+from write_side.interpreter.plan import FUNCTIONS, PlannedTask
 from write_side.interpreter.scope import Run, check, deadline, filled, formed, holds, moment_after, yielded
 from write_side.interpreter.state import BLANK, EXTENSIONS, Node
 
 LATEST = "latest"
-CONTAINER: dict[str, JsonValue] = {"cpu_milli": 1_000, "memory_mib": 1_024}
-"""What a container needs of a node if its task says nothing in `metadata.requirements`."""
 _AWAITED: TypeAdapter[Awaited] = TypeAdapter(Awaited)
 _COMPOSITE = {"do": "composite"}
-_LATER = ("authentication", "subscription")
-"""What is evaluated where the call is carried out: credentials, and conditions on the messages that come."""
 
 
 def begin(run: Run, parent: Node, reference: str) -> Sequence[RunEvent]:
@@ -111,8 +105,7 @@ def _with_input(run: Run, node: Node, task: TaskBase) -> Node:
     if task.input is None:
         return node
     check(run, node, task.input.schema_, node.raw, "input")
-    if mentioned(task.input.from_, SECRETS, loose=True):
-        # Evaluated where the call is carried out: what is secret is in no event.
+    if seals_input(task):
         return node
     given = formed(run, node, task.input.from_, node.raw)
     return replace(node, input=given, data=given)
@@ -185,23 +178,6 @@ def _prepared(run: Run, node: Node, planned: PlannedTask) -> tuple[list[JsonValu
             return None, None
 
 
-def arguments(run: Run, node: Node, template: JsonValue) -> dict[str, JsonValue]:
-    """What a call is given: filled, but for what secrets go into, which stays as its author wrote it. Raises Raised."""
-    given = _filled_but_secrets(run, node, template)
-    assert isinstance(given, dict)
-    return given
-
-
-def _filled_but_secrets(run: Run, node: Node, template: JsonValue) -> JsonValue:
-    if isinstance(template, dict):
-        return {
-            name: value if name in _LATER else _filled_but_secrets(run, node, value) for name, value in template.items()
-        }
-    if isinstance(template, list):
-        return [_filled_but_secrets(run, node, value) for value in template]
-    return template if mentioned(template, SECRETS) else filled(run, node, template, node.input)
-
-
 def _call(run: Run, node: Node, planned: PlannedTask) -> Awaited:
     function, given = str(planned.words["call"]), planned.words.get("with")
     if given is None and function not in _OURS:
@@ -209,33 +185,19 @@ def _call(run: Run, node: Node, planned: PlannedTask) -> Awaited:
         return CallAwaited(function=function, arguments=given)
     if planned.plain and function not in _OURS and isinstance(given, dict):
         return CallAwaited(function=function, arguments=given)
-    with_ = arguments(run, node, given or {})
     if function in _OURS:
-        return _ours(run, node, function, with_)
-    return CallAwaited(function=function, arguments=_expanded(node, with_))
+        return _ours(run, node, function, _arguments(run, node, planned, function, given or {}))
+    return CallAwaited(function=function, arguments=_arguments(run, node, planned, function, given or {}))
 
 
-def _expanded(node: Node, with_: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """Addresses with their variables replaced (the reference's URI Template)."""
-    found = dict(with_)
-    for name in ("endpoint", "document", "agentCard", "server", "proto"):
-        if name in found:
-            found[name] = _expanded_at(node, found[name])
-    return found
-
-
-def _expanded_at(node: Node, value: JsonValue) -> JsonValue:
-    if isinstance(value, dict):
-        return {
-            name: _expanded_at(node, deeper) if name in ("endpoint", "uri") else deeper
-            for name, deeper in value.items()
-        }
-    if not isinstance(value, str) or "${" in value:
-        return value
-    try:
-        return expand(value, node.input)
-    except ExpressionFailed as failed:
-        raise Raised(standard("expression", str(failed), node.reference)) from None
+def _arguments(
+    run: Run, node: Node, planned: PlannedTask, function: str | None, template: JsonValue
+) -> dict[str, JsonValue]:
+    assert isinstance(template, dict)
+    if seals_input(planned.task):
+        return template
+    places = places_of(function)
+    return arguments(run, node, addressed(node, template, places), places)
 
 
 _OURS = {"agent": "agent_task", "job": "job", "approval": "approval"}
@@ -276,14 +238,8 @@ def _process(run: Run, node: Node, what: RunWhat, planned: PlannedTask) -> Await
             input=node.input if given is None else filled(run, node, given, node.input),
             awaited=what.await_,
         )
-    given = arguments(run, node, {name: words[name] for name in words if name not in ("await",)})
+    given = _arguments(run, node, planned, None, {name: words[name] for name in words if name != "await"})
     if what.container is not None:
-        return JobAwaited(
-            job_id=f"{run.run_id}.{node.task}",
-            request={
-                "kind": "container",
-                "requirements": planned.task.metadata.get("requirements", CONTAINER),
-                "payload": given,
-            },
-        )
+        request = container_request(given, planned.task.metadata.get("requirements"))
+        return JobAwaited(job_id=f"{run.run_id}.{node.task}", request=request)
     return ProcessAwaited(arguments=given, awaited=what.await_)

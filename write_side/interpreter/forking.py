@@ -6,7 +6,9 @@ from dataclasses import replace
 from pydantic import JsonValue
 
 from events.run import RunEvent, RunTaskCompleted
+from events.run_parts import CallAwaited
 from write_side.interpreter.evolve import evolve
+from write_side.interpreter.sealing import takes_more
 from write_side.interpreter.state import DOCUMENT, ROOT, Node, RunState
 from write_side.interpreter.undone import begin_again
 
@@ -33,6 +35,10 @@ def forked(state: RunState, output: JsonValue, task: int, parent: int | None) ->
         state = replace(state, input=output).with_node(root)
     elif output is not None and parent is not None and parent in state.nodes:
         state = state.with_node(_with_output(state, parent, output))
+    for node in [node for node in state.nodes.values() if isinstance(node.awaits, CallAwaited) and takes_more(node)]:
+        # Nobody takes messages for this run: the subscription begins anew with it.
+        if node.task in state.nodes:
+            state = state.without(*state.below(node.task)).with_node(replace(node, phase="awaiting"))
     for node in [node for node in state.nodes.values() if node.phase in ("awaiting", "delayed")]:
         if node.task in state.nodes and node.parent in state.nodes:
             state = begin_again(state, node)

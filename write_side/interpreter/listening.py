@@ -1,23 +1,25 @@
-"""How a task listens: which events it takes, when it has enough, and what is done with each."""
+"""How a task listens to events or subscribes to messages: which it takes, when it has enough, and what is done with each."""
 
 from collections.abc import Callable, Sequence
 
 from pydantic import JsonValue
 
 from events.run import RunEvent, RunEventConsumed, RunIterationCompleted, RunIterationStarted
-from events.run_parts import EventsAwaited
+from events.run_parts import CallAwaited, EventsAwaited
 from infra.expressions.template import is_expression
-from write_side.definition.events import EventConsumption, EventFilter
-from write_side.definition.tasks import ListenTask
+from write_side.definition.events import EventConsumption, EventFilter, SubscriptionIterator
+from write_side.definition.tasks import CallAsyncApi, ListenTask
 from write_side.definition.values import json_name
 from write_side.interpreter.flow import END, EXIT, next_place
-from write_side.interpreter.scope import Run, check, fits, formed, holds, yielded
+from write_side.interpreter.scope import Run, check, fits, formed, holds, iterator_of, yielded
+from write_side.interpreter.sealing import conditions_of
 from write_side.interpreter.state import Node
 
 CloudEvent = dict[str, JsonValue]
 Listing = Callable[[Run, Node, str], Sequence[RunEvent]]
 Ending = Callable[[Run, Node, JsonValue], Sequence[RunEvent]]
 ANY = -1
+_TAKING = ("awaiting", "ready", "blocked")
 
 
 def listen(run: Run, node: Node, go_on: Listing, end: Ending) -> Sequence[RunEvent]:
@@ -28,11 +30,25 @@ def listen(run: Run, node: Node, go_on: Listing, end: Ending) -> Sequence[RunEve
             taken = consumption(run, node, event, place)
             if taken is not None:
                 return [taken]
-    rounds = task.foreach
-    if rounds is None:
+    if task.foreach is None:
         return end(run, node, list(node.consumed)) if node.closed else []
+    return _iterate(run, node, task.foreach, node.reference + "/foreach/do", go_on, end)
+
+
+def subscribe(run: Run, node: Node, go_on: Listing, end: Ending) -> Sequence[RunEvent]:
+    """Do what is to be done with each message, until that is enough."""
+    rounds = iterator_of(run.plan.tasks[node.reference].task)
+    assert rounds is not None
+    between = node.index < 0 or node.index in node.outputs
+    if between and node.index >= 0 and not conditions_of(run, node.task).go_on(list(node.consumed[: node.index + 1])):
+        return end(run, node, _outputs(node))
+    return _iterate(run, node, rounds, node.reference + "/with/subscription/foreach/do", go_on, end)
+
+
+def _iterate(
+    run: Run, node: Node, rounds: SubscriptionIterator, section: str, go_on: Listing, end: Ending
+) -> Sequence[RunEvent]:
     if node.index >= 0 and node.index not in node.outputs:
-        section = node.reference + "/foreach/do"
         if rounds.do:
             place_of_next = next_place(run.plan, node, section)
             if isinstance(place_of_next, int) or place_of_next == END:
@@ -79,12 +95,40 @@ def types_of(consumption: EventConsumption) -> tuple[str, ...]:
     return tuple(sorted({type_ for type_ in types if type_ is not None}))
 
 
+def subscribes(run: Run, node: Node) -> bool:
+    """Whether a task takes messages one by one, and still does."""
+    planned = run.plan.tasks.get(node.reference)
+    if planned is None or not isinstance(node.awaits, CallAwaited) or node.closed or node.phase not in _TAKING:
+        return False
+    return isinstance(planned.task, CallAsyncApi) and iterator_of(planned.task) is not None
+
+
+def message_taken(run: Run, node: Node, message: JsonValue) -> RunEventConsumed:
+    """What a task that subscribes makes of the next message."""
+    task = run.plan.tasks[node.reference].task
+    assert isinstance(task, CallAsyncApi)
+    assert task.with_.subscription is not None
+    amount = task.with_.subscription.consume.amount
+    return RunEventConsumed(
+        task=node.task,
+        filter=ANY,
+        event_id="",
+        item=message,
+        closed=amount is not None and len(node.consumed) + 1 >= amount,
+    )
+
+
+def subscription_over(node: Node) -> RunEventConsumed:
+    """There are no more messages for a task that subscribes."""
+    return RunEventConsumed(task=node.task, filter=ANY, event_id="", closing=True, closed=True)
+
+
 def listeners(run: Run) -> list[Node]:
     """The tasks that listen; one that has failed while its run was suspended does no more."""
     return [
         node
         for node in run.state.nodes.values()
-        if isinstance(node.awaits, EventsAwaited) and not node.closed and node.phase in ("awaiting", "ready", "blocked")
+        if isinstance(node.awaits, EventsAwaited) and not node.closed and node.phase in _TAKING
     ]
 
 
@@ -130,7 +174,9 @@ def _is_enough(run: Run, node: Node, to: EventConsumption, place: int, consumed:
 
 
 def _read(how: str, event: CloudEvent) -> JsonValue:
-    return event.get("data") if how in ("data", "raw") else event
+    """The envelope, or the data; that is as raw as it came: JSON, or bytes in base64."""
+    data = event.get("data")
+    return event if how == "envelope" else event.get("data_base64") if data is None else data
 
 
 def _first_match(

@@ -17,7 +17,7 @@ from write_side.definition.elsewhere import uri_of
 from write_side.definition.errors import Catch
 from write_side.definition.events import SubscriptionIterator
 from write_side.definition.resources import DataSchema
-from write_side.definition.tasks import ForTask, ListenTask, TryTask
+from write_side.definition.tasks import CallAsyncApi, ForTask, ListenTask, TaskBase, TryTask
 from write_side.definition.values import InlineDuration, Timeout
 from write_side.interpreter.bounds import storable
 from write_side.interpreter.errors import Raised, standard
@@ -97,6 +97,13 @@ class Scope(Mapping[str, JsonValue]):
 
 def _rounds(run: Run, node: Node) -> SubscriptionIterator | None:
     task = run.plan.tasks[node.reference].task if node.reference in run.plan.tasks else None
+    return iterator_of(task) if task is not None else None
+
+
+def iterator_of(task: TaskBase) -> SubscriptionIterator | None:
+    """What a task does with each event or message, if it does that one by one."""
+    if isinstance(task, CallAsyncApi):
+        return task.with_.subscription.foreach if task.with_.subscription is not None else None
     return task.foreach if isinstance(task, ListenTask) else None
 
 
@@ -112,7 +119,7 @@ def _names_of(run: Run, node: Node) -> tuple[str, ...]:
         task = run.plan.tasks[node.reference].task
         assert isinstance(task, ForTask)
         return task.for_.each, task.for_.at
-    if node.kind == "listen" and node.index >= 0 and (rounds := _rounds(run, node)):
+    if node.kind in ("listen", "call") and node.index >= 0 and (rounds := _rounds(run, node)):
         return rounds.item, rounds.at
     catch = _catch(run, node)
     return (catch.as_,) if catch else ()

@@ -1,6 +1,6 @@
 """What a call is given where it is carried out: with the secrets that no event holds."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from pydantic import JsonValue
@@ -8,6 +8,7 @@ from pydantic import JsonValue
 from events.run_parts import CallAwaited, DocumentsAwaited, ProcessAwaited
 from infra.expressions.template import mentioned
 from write_side.definition.tasks import CallAsyncApi
+from write_side.interpreter.asked import NOWHERE, WITHIN, addressed, arguments, places_of, seals_input
 from write_side.interpreter.changed import replace
 from write_side.interpreter.documents import is_fetched, resources
 from write_side.interpreter.errors import Raised, standard
@@ -29,9 +30,14 @@ class Unsealed:
 def awaited_call(state: RunState, task: int) -> CallAwaited | ProcessAwaited | DocumentsAwaited | None:
     """The call, process or documents that a task of a run waits for; None if it does not, or not any more."""
     node = state.nodes.get(task)
-    if node is None or node.phase != "awaiting":
+    if node is None or not (node.phase == "awaiting" or takes_more(node)):
         return None
     return node.awaits if isinstance(node.awaits, CallAwaited | ProcessAwaited | DocumentsAwaited) else None
+
+
+def takes_more(node: Node) -> bool:
+    """Whether a call does something with each message of its own and has not heard that there are no more."""
+    return bool(node.consumed) and not node.closed and node.phase in ("ready", "blocked")
 
 
 def secrets_of(run: Run) -> tuple[str, ...]:
@@ -51,13 +57,19 @@ def unsealed(run: Run, task: int, secrets: Mapping[str, JsonValue]) -> Unsealed:
     secrets = {} if is_fetched(run, node) else secrets
     known: dict[str, JsonValue] = {SECRETS: dict(secrets)}
     _require_secrets(run, node, planned.words, secrets)
-    if planned.task.input is not None and mentioned(planned.task.input.from_, SECRETS, loose=True):
-        node = replace(node, input=formed(run, node, planned.task.input.from_, node.raw, known))
-    words = planned.words["with"] if isinstance(awaits, CallAwaited) and "with" in planned.words else None
-    template = planned.words.get("run") if isinstance(awaits, ProcessAwaited) else words
-    found = _merged(run, node, template, awaits.arguments, known)
+    function = awaits.function if isinstance(awaits, CallAwaited) else None
+    given, places, taken = awaits.arguments, places_of(function), planned.task.input
+    sealed = seals_input(planned.task)
+    if taken is not None and sealed:
+        node = replace(node, input=formed(run, node, taken.from_, node.raw, known))
+        given = node.input if isinstance(node.input, dict) else {}
+    template = planned.words.get("run" if function is None else "with")
+    if isinstance(template, dict):
+        template = addressed(node, {name: value for name, value in template.items() if name != "await"}, places)
+        given = arguments(run, node, template, places, known) if sealed else given
+    found = _merged(run, node, template, given, known, places)
     assert isinstance(found, dict)
-    return Unsealed(awaits.function if isinstance(awaits, CallAwaited) else None, found)
+    return Unsealed(function, found)
 
 
 def documents_asked_for(run: Run, task: int, secrets: Mapping[str, JsonValue]) -> dict[str, dict[str, JsonValue]]:
@@ -80,13 +92,20 @@ def _require_secrets(run: Run, node: Node, words: JsonValue, secrets: Mapping[st
             raise Raised(standard("authorization", f"there is no secret called {name!r}", node.reference))
 
 
-def _merged(run: Run, node: Node, template: JsonValue, given: JsonValue, known: Mapping[str, JsonValue]) -> JsonValue:
+def _merged(
+    run: Run,
+    node: Node,
+    template: JsonValue,
+    given: JsonValue,
+    known: Mapping[str, JsonValue],
+    places: Collection[str] = NOWHERE,
+) -> JsonValue:
     """What was evaluated before stays, wherever it came from; only what its author wrote is evaluated now."""
     if isinstance(template, dict) and isinstance(given, dict):
         return {
             name: _authentication(run, node, template[name], known)
-            if name == AUTHENTICATION
-            else _merged(run, node, template[name], value, known)
+            if places and name == AUTHENTICATION
+            else _merged(run, node, template[name], value, known, WITHIN if name in places else NOWHERE)
             if name in template
             else value
             for name, value in given.items()
@@ -117,7 +136,16 @@ def _scheme(run: Run, node: Node, template: JsonValue, known: Mapping[str, JsonV
         if not isinstance(secrets, dict) or name not in secrets:
             raise Raised(standard("authorization", f"there is no secret called {name!r}", node.reference))
         return secrets[name]
-    return filled(run, node, template, node.input, known)
+    return filled(run, node, _with_addresses(node, template), node.input, known)
+
+
+def _with_addresses(node: Node, scheme: JsonValue) -> JsonValue:
+    """A scheme with the variables of its authority and of that one's endpoints replaced."""
+    if not isinstance(scheme, dict):
+        return scheme
+    found = addressed(node, scheme, ("authority",))
+    endpoints = found.get("endpoints")
+    return {**found, "endpoints": addressed(node, endpoints, endpoints)} if isinstance(endpoints, dict) else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +157,7 @@ class Conditions:
     filter: str | None = None
     while_: str | None = None
     until: str | None = None
+    foreach: bool = False
 
     def keep(self, message: JsonValue) -> bool:
         """Whether a message counts. Raises Raised."""
@@ -152,7 +181,8 @@ def conditions_of(run: Run, task: int) -> Conditions:
     if not isinstance(found, CallAsyncApi) or found.with_.subscription is None:
         return Conditions(run, task)
     subscription = found.with_.subscription
-    return Conditions(run, task, subscription.filter, subscription.consume.while_, subscription.consume.until)
+    consume, foreach = subscription.consume, subscription.foreach is not None
+    return Conditions(run, task, subscription.filter, consume.while_, consume.until, foreach)
 
 
 def _names(words: JsonValue, secret: str) -> bool:

@@ -18,7 +18,7 @@ from events.run import (
     RunTaskPrepared,
     RunTaskRetried,
 )
-from events.run_parts import ProcessAwaited, RunAwaited
+from events.run_parts import CallAwaited, ProcessAwaited, RunAwaited
 from infra.expressions.program import seconds_spent
 from infra.patterns.decider import Decided
 from write_side.definition.tasks import EmitTask, ForkTask, ForTask, RaiseTask, SetTask, SwitchTask, TryTask
@@ -33,7 +33,7 @@ from write_side.interpreter.evolve import evolve
 from write_side.interpreter.faults import fault
 from write_side.interpreter.flow import END, EXIT, next_place
 from write_side.interpreter.instant import chosen_case, emitted_event, raised_error
-from write_side.interpreter.listening import listen
+from write_side.interpreter.listening import listen, subscribe
 from write_side.interpreter.plan import with_functions
 from write_side.interpreter.scope import Run, check, deadline, filled, formed, holds
 from write_side.interpreter.state import ROOT, Node
@@ -216,6 +216,8 @@ def _kinds_with_awaits(run: Run, node: Node, kind: str) -> Events:
         return listen(run, node, _list, ending)
     if isinstance(node.awaits, RunAwaited | ProcessAwaited):
         return ending(run, node, node.input)
+    if isinstance(node.awaits, CallAwaited):
+        return subscribe(run, node, _list, ending)
     function = run.plan.function_of(run.plan.tasks[node.reference])
     if function is None:
         return [fetch_function(run, node)]

@@ -1,17 +1,17 @@
 """What is not supported is refused where a workflow is registered, with its place; whatever else the examples have is taken."""
 
-import sys
 from typing import Any
 
 import pytest
 
-from infra import functions
+from infra.calls.call import FUNCTIONS
 from tests.write_side.definition.official import Official
 from write_side.definition.reading import InvalidDefinition, read_definition
+from write_side.definition.tasks import CALLS
 from write_side.workflow import RegisterWorkflow
 
 REFUSED = {
-    "call-asyncapi-subscribe-consume-forever-foreach": ["/do/0/getNotifications/with/subscription/foreach"],
+    "call-asyncapi-subscribe-consume-amount": ["/do/0/getNotifications/with/protocol"],
 }
 """Examples that use what is not supported, and where."""
 SET = {"set": {"a": 1}}
@@ -60,8 +60,31 @@ class TestTheExamples:
         assert {name: [pointer for pointer, _ in places] for name, places in found.items()} == REFUSED, found
 
 
+CALLED: dict[str, dict[str, Any]] = {
+    "a2a": {"method": "tasks/list", "server": "https://example.com/a2a"},
+    "asyncapi": {"document": {"endpoint": "https://example.com/a.json"}, "operation": "o", "message": {"payload": {}}},
+    "grpc": {
+        "proto": {"endpoint": "https://example.com/a.proto"},
+        "service": {"name": "s", "host": "example.com"},
+        "method": "m",
+    },
+    "http": {"method": "get", "endpoint": "https://example.com"},
+    "mcp": {"method": "tools/list", "transport": {"http": {"endpoint": "https://example.com/mcp"}}},
+    "openapi": {"document": {"endpoint": "https://example.com/o.json"}, "operationId": "o"},
+}
+
+
+class TestAFunctionOfTheLanguage:
+    @pytest.mark.parametrize("name", CALLS)
+    def test_can_be_called_or_its_call_is_refused(self, name: str) -> None:
+        expected = [] if name in FUNCTIONS else ["/do/0/t0/call"]
+        assert refused({"call": name, "with": CALLED[name]}) == expected
+
+
 WITH = {"type": "https://example.com/x", "detail": "${ .x }"}
-MESSAGES = {"consume": {"amount": 1}, "foreach": {"do": [{"a": SET}]}}
+SUBSCRIBES = {"document": {"endpoint": "x"}, "channel": "c"}
+MESSAGES = {"consume": {"amount": 1}}
+UNSEEN = {"do": [{"a": {**SET, "if": "$message"}}]}
 
 
 @pytest.mark.parametrize(
@@ -101,8 +124,8 @@ MESSAGES = {"consume": {"amount": 1}, "foreach": {"do": [{"a": SET}]}}
         ),
         ({"fork": {"branches": [{"a": {**SET, "then": "b"}}, {"b": SET}]}}, "/fork/branches/0/a/then"),
         (
-            {"call": "asyncapi", "with": {"document": {"endpoint": "x"}, "channel": "c", "subscription": MESSAGES}},
-            "/with/subscription/foreach",
+            {"call": "asyncapi", "with": {**SUBSCRIBES, "subscription": {**MESSAGES, "foreach": UNSEEN}}},
+            "/with/subscription/foreach/do/0/a/if",
         ),
         (undone_by(undone_by(SET)), "/metadata/compensate/0/u0/metadata/compensate"),
         (undone_by({**SET, "then": "nowhere"}), "/metadata/compensate/0/u0/then"),
@@ -114,39 +137,6 @@ MESSAGES = {"consume": {"amount": 1}, "foreach": {"do": [{"a": SET}]}}
 class TestWhatIsNotSupported:
     def test_is_refused_with_its_place(self, task: dict[str, Any], place: str) -> None:
         assert refused(task) == ["/do/0/t0" + place]
-
-
-class TestACallThatNeedsAnExtra:
-    GRPC = {
-        "call": "grpc",
-        "with": {
-            "proto": {"endpoint": "https://shop.example/greet.proto"},
-            "service": {"name": "shop.Greeter", "host": "shop.example"},
-            "method": "Greet",
-        },
-    }
-
-    def test_is_taken_with_it(self) -> None:
-        assert refused(self.GRPC, undone_by(self.GRPC)) == []
-
-    @pytest.mark.parametrize("package", ["grpc", "grpc_tools"])
-    def test_is_refused_without_it(self, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(sys.modules, package, None)
-        assert refused(self.GRPC, undone_by(self.GRPC)) == ["/do/0/t0/call", "/do/1/t1/metadata/compensate/0/u0/call"]
-
-    def test_says_which_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(sys.modules, "grpc", None)
-        document = {"dsl": "1.0.3", "namespace": "shop", "name": "w", "version": "1.0.0"}
-        with pytest.raises(InvalidDefinition) as invalid:
-            RegisterWorkflow(definition={"document": document, "do": [{"greet": self.GRPC}]})
-        errors: Any = invalid.value.details["errors"]
-        detail = "needs an extra that is not installed here: foldwork[grpc]"
-        assert errors == [{"pointer": "/do/0/greet/call", "detail": detail}]
-
-    def test_is_none_of_the_functions_that_others_offer(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(functions, "_registered", {"grpc": print})
-        monkeypatch.setitem(sys.modules, "grpc", None)
-        assert refused(self.GRPC) == ["/do/0/t0/call"]
 
 
 class TestTheWhole:
@@ -264,7 +254,8 @@ class TestAVariable:
         catch = caught(**{"as": "e", "when": "$e.status", "do": [{"x": {"set": {"a": "${ $e }"}}}]})
         formed = {**SET, "output": {"as": "$output"}, "export": {"as": "$context + {a: $output, b: $task.output}"}}
         heard = {**listening(any=[], until="length > 1"), "foreach": rounds}
-        assert refused(loop, heard, catch, formed, undone_by({"set": {"a": "${ $compensated.input }"}})) == []
+        taken = {"call": "asyncapi", "with": {**SUBSCRIBES, "subscription": {**MESSAGES, "foreach": rounds}}}
+        assert refused(loop, heard, taken, catch, formed, undone_by({"set": {"a": "${ $compensated.input }"}})) == []
 
     def test_of_a_loop_is_seen_in_a_function_that_is_called_there(self) -> None:
         loop = {"for": {"each": "one", "in": ".a"}, "do": [{"x": {"call": "f"}}]}
