@@ -231,6 +231,7 @@ PARTS: dict[str, dict[str, str]] = {
         "a function of a catalog is called by its name, its version and the catalog": "statements_of_documents.py",
     },
     "Using a Custom Function": {
+        "a function is called by its address": "statements_of_documents.py",
         "a function is called by its address, with what the call gives it": "test_dsl_elsewhere.py",
         "an address on GitHub leads to the function's file in that version": "test_dsl_elsewhere.py",
         "the example that calls one runs to its end": "test_examples.py::test_runs_to_its_end",
