@@ -9,9 +9,7 @@ from events.workflow import Digest, WorkflowVersion
 
 
 class RunStarted(Event):
-    """When a run of a workflow began. `input` is what was sent, before anything formed it. If it is `going`, nothing forms it, and what
-    the run did first was written with this event.
-    """
+    """When a run began. `input` is what was sent. If it is `going`, nothing forms that, and what it did first was written with this."""
 
     type = "run.started"
 
@@ -113,11 +111,9 @@ class RunIterationCompleted(Event):
 
 
 class RunEventConsumed(Event):
-    """When a listening task took an event: `item` is how it reads it, `filter` which of its filters matched. Or when one that does
-    something with each message of a subscription took a message, which has no id.
-
-    `closing` events only end the listening and are not kept; it is `closed` with this one. `received` is its place among the events that
-    were sent to the run.
+    """When a listening task took an event, or one that subscribes a message, which has no id: `item` is how it reads it, `filter` which of
+    its filters matched. `closing` events only end the listening and are not kept; it is `closed` with this one. `received` is its place
+    among the events that were sent to the run.
     """
 
     type = "run.event_consumed"
@@ -175,12 +171,15 @@ class RunTaskCompleted(Event):
 
 
 class RunTaskFaulted(Event):
-    """When a task failed; if no `try` around it catches the error, the run fails with it."""
+    """When a task failed; if no `try` around it catches the error, the run fails with it. `given_up` is the child run that it waited for
+    if that has not ended: it is undone with what this run has done.
+    """
 
     type = "run.task_faulted"
 
     task: TaskNumber
     error: RunError
+    given_up: Id | None = None
 
 
 class RunErrorCaught(Event):

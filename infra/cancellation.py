@@ -5,9 +5,10 @@ psycopg_pool waits in it for a free connection. A loop that was cancelled once a
 """
 
 import asyncio
-from typing import Any
+from typing import Any, TypeVar
 
 _AGAIN_S = 0.5
+T = TypeVar("T")
 
 
 async def end(*tasks: "asyncio.Future[Any]") -> None:
@@ -17,3 +18,14 @@ async def end(*tasks: "asyncio.Future[Any]") -> None:
             task.cancel()
         await asyncio.wait(running, timeout=_AGAIN_S)
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def unharmed(task: "asyncio.Task[T]") -> T:
+    """Wait for a task that goes on if who waits is cancelled; what it raises then is nobody's any more, and is not logged."""
+    task.add_done_callback(_taken_note_of)
+    return await asyncio.shield(task)
+
+
+def _taken_note_of(task: "asyncio.Task[Any]") -> None:
+    if not task.cancelled():
+        task.exception()

@@ -26,11 +26,12 @@ from write_side.interpreter.documents import place_of
 from write_side.interpreter.ending import answered
 from write_side.interpreter.errors import Raised, standard
 from write_side.interpreter.evolve import SNAPSHOT, evolve
+from write_side.interpreter.faults import survivor
 from write_side.interpreter.forking import forked, state_after
 from write_side.interpreter.listening import consumption, listeners, message_taken, subscribes, subscription_over
 from write_side.interpreter.plan import known_plan, plan_of, with_functions
 from write_side.interpreter.scope import Run, deadline
-from write_side.interpreter.state import ENDED, ROOT, Node, RunState
+from write_side.interpreter.state import ENDED, ROOT, Node, RunState, child_under_way
 from write_side.interpreter.steps import advance
 from write_side.run_commands import (
     AdvanceRun,
@@ -49,7 +50,9 @@ from write_side.run_commands import (
     RunAlreadyEnded,
     RunAlreadyExists,
     RunAlreadySuspended,
+    RunAlreadyUndone,
     RunCommand,
+    RunLeftAsItWas,
     RunNotFaulted,
     RunNotParked,
     RunNotSuspended,
@@ -73,17 +76,8 @@ INBOX_MAX = 1_000
 UNKNOWN = RunState()
 TIMED = ("running", "failing", "cancelling", "compensating")
 """Where tasks can still take too long."""
-FORM = StateForm(1, SNAPSHOT)
+FORM = StateForm(2, SNAPSHOT)
 STARTING = (StartRun, StartChildRun, StartScheduledRun)
-INTERPRETED = (
-    AdvanceRun,
-    AnswerRunTask,
-    FailRunTask,
-    FireRunTimer,
-    TimeOutRunTask,
-    DeliverRunEvent,
-    DeliverRunMessage,
-)
 Interpreted = (
     AdvanceRun | AnswerRunTask | FailRunTask | FireRunTimer | TimeOutRunTask | DeliverRunEvent | DeliverRunMessage
 )
@@ -96,7 +90,7 @@ def decide(command: RunCommand, state: RunState, others: Others) -> Sequence[Run
         return _fork(command, state, others[HISTORY])
     if state.status == "unknown":
         raise RunUnknown(f"there is no run {command.run_id}", run_id=command.run_id)
-    if isinstance(command, INTERPRETED):
+    if isinstance(command, Interpreted):
         return _interpret(command, state, others)
     match command:
         case RetryRun():
@@ -104,7 +98,7 @@ def decide(command: RunCommand, state: RunState, others: Others) -> Sequence[Run
                 raise RunNotFaulted(f"the run has not failed: {state.status}", run_status=state.status)
             return [RunRetried()]
         case CompensateRun():
-            return _compensate(state)
+            return _compensate(command, state)
         case RetryRunCompensation() | SkipRunCompensation():
             if state.status != "parked" or state.undoing is None:
                 raise RunNotParked(f"the run does not wait for an operator: {state.status}", run_status=state.status)
@@ -196,9 +190,21 @@ def _operate(
             return [RunEventReceived(event=event)]
 
 
-def _compensate(state: RunState) -> list[RunEvent]:
-    """A completed run is undone as a whole; one that has not completed has done that itself, or has nothing to undo."""
-    return [RunCompensationStarted(error=None)] if state.status == "completed" else []
+def _compensate(command: CompensateRun, state: RunState) -> list[RunEvent]:
+    """A run is undone as a whole, whether it has completed or not; one that is being undone already goes on with that."""
+    match state.status:
+        case "completed":
+            return [RunCompensationStarted(error=None)]
+        case "running":
+            return [RunCancelRequested(compensate=True, reason=command.reason)]
+        case "parked":
+            return [RunRetried()]
+        case "cancelled" if not state.compensate:
+            raise RunLeftAsItWas
+        case "faulted" | "cancelled" | "compensated":
+            raise RunAlreadyUndone
+        case _:
+            return []
 
 
 def _interpret(command: Interpreted, state: RunState, others: Others) -> Sequence[RunEvent]:
@@ -229,15 +235,18 @@ def _happened(command: Interpreted, run: Run) -> Sequence[RunEvent]:
             return received(run, node, answer)
         case AnswerRunTask(answer=answer) if node.phase == "awaiting":
             return within([answered(run, node, answer)], node.task, node.reference)
-        case FailRunTask(error=error) if node.phase == "awaiting":
+        case FailRunTask(error=error, given_up=given_up) if node.phase == "awaiting":
+            if given_up is not None and survivor(run, node, error) is not None:
+                return ()
             place = place_of(run, node) if isinstance(node.awaits, DocumentsAwaited) else node.reference
-            return [RunTaskFaulted(task=node.task, error=error.model_copy(update={"instance": place or "/"}))]
+            error = error.model_copy(update={"instance": place or "/"})
+            return [RunTaskFaulted(task=node.task, error=error, given_up=given_up)]
         case FireRunTimer() if node.phase == "awaiting" and isinstance(node.awaits, TimerAwaited):
             return [answered(run, node, node.input)]
         case TimeOutRunTask() if state.status in TIMED and node.phase not in ("answered", "faulted"):
             below = [RunTaskCancelled(task=number) for number in state.below(node.task)]
             error = standard("timeout", "it took longer than its timeout", node.reference)
-            return [*below, RunTaskFaulted(task=node.task, error=error)]
+            return [*below, RunTaskFaulted(task=node.task, error=error, given_up=child_under_way(node))]
         case _:
             return ()
 
@@ -273,7 +282,7 @@ def _delivered(command: DeliverRunEvent, run: Run) -> list[RunEvent]:
 def consults(command: RunCommand, state: RunState) -> Sequence[str]:
     if isinstance(command, STARTING):
         return (f"workflow-{command.workflow_id}",)
-    if isinstance(command, INTERPRETED) and state.status != "unknown" and known_plan(state.digest) is None:
+    if isinstance(command, Interpreted) and state.status != "unknown" and known_plan(state.digest) is None:
         return (f"workflow-{state.workflow_id}",)
     return ()
 

@@ -119,11 +119,12 @@ class SendRunEvent(Command):
 
 
 class CompensateRun(Command):
-    """Undo a completed run as a whole, since the run that it was part of is undone."""
+    """Undo a run as a whole, whether it has completed or not, since the run that it was part of is undone or wants it no more."""
 
     public = False
 
     run_id: Id
+    reason: Reason | None = None
 
 
 class AdvanceRun(Timed):
@@ -156,13 +157,18 @@ class DeliverRunMessage(Timed):
 
 
 class FailRunTask(Timed):
-    """Tell a task that what it waits for has failed."""
+    """Tell a task that what it waits for has failed.
+
+    `given_up`: the child run that has failed and could not undo what it had done. Then it waits on if something would catch the error,
+    since the child may still be undone; otherwise its run is parked with the child.
+    """
 
     public = False
 
     run_id: Id
     task: TaskNumber
     error: RunError
+    given_up: Id | None = None
 
 
 class FireRunTimer(Timed):
@@ -240,6 +246,14 @@ class RunAlreadySuspended(Rejection):
 
 class RunNotSuspended(Rejection):
     """The run is not suspended."""
+
+
+class RunAlreadyUndone(Rejection):
+    """There is nothing left to undo of the run."""
+
+
+class RunLeftAsItWas(Rejection):
+    """The run was cancelled or terminated without undoing what it did."""
 
 
 class RunNotFaulted(Rejection):

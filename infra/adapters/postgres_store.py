@@ -16,6 +16,7 @@ from infra.adapters.append_connection import find_answer
 from infra.adapters.appender import Appender
 from infra.adapters.event_store import Append, Appended, Record, Records, Snapshot
 from infra.adapters.shared_load import SharedLoad
+from infra.cancellation import end, unharmed
 from infra.errors import Fault, StoreUnavailable
 from infra.settings import Settings
 
@@ -109,6 +110,7 @@ class PostgresEventStore:
         self.shard = settings.shard
         self._settings = settings
         self._pool = pool
+        self._asking: set[asyncio.Task[Any]] = set()
         self._appender = Appender(database_url, settings.shard, settings)
         self._streams = SharedLoad(self._load_many, settings.load_streams_max)
         self._snapshots = SharedLoad(self._snapshots_of, settings.load_streams_max)
@@ -220,7 +222,17 @@ class PostgresEventStore:
         await self._with_connection(keep)
 
     async def _with_connection(self, ask: Callable[[Connection], Awaitable[T]]) -> T:
-        """Ask with a pooled connection, again with another while the server restarts, within a bounded time. For reads only."""
+        """Ask with a pooled connection, whatever becomes of who asks. For reads only.
+
+        A pool whose users are cancelled, many at once and again and again, can lose connections for good: nobody is cancelled in there.
+        """
+        asking = asyncio.create_task(self._asked(ask))
+        self._asking.add(asking)
+        asking.add_done_callback(self._asking.discard)
+        return await unharmed(asking)
+
+    async def _asked(self, ask: Callable[[Connection], Awaitable[T]]) -> T:
+        """Ask, again with another connection while the server restarts, within a bounded time."""
         deadline = asyncio.get_running_loop().time() + self._settings.store_retry_s_max
         while True:
             try:
@@ -235,4 +247,5 @@ class PostgresEventStore:
 
     async def close(self) -> None:
         await self._appender.close()
+        await end(*self._asking)
         await self._pool.close()

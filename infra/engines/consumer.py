@@ -16,7 +16,7 @@ import structlog
 from infra.adapters.breakdown import is_breakdown
 from infra.adapters.checkpoints import BEHIND_PARKED, Checkpoint, CheckpointMoved, Checkpoints, Effect, forget, park
 from infra.adapters.event_store import EventStore, Record
-from infra.adapters.lease import PostgresLease, while_held
+from infra.adapters.lease import LeaseSession, PostgresLease, while_held
 from infra.engines.feed import Feed, read_ahead
 from infra.engines.poison import Poison, cause_of
 from infra.errors import Fault
@@ -82,6 +82,7 @@ class Consumer:
         database_url: str,
         settings: Settings,
         announce: Callable[[str, int], None],
+        session: LeaseSession | None = None,
     ) -> None:
         self._handler = handler
         self._store = store
@@ -89,12 +90,12 @@ class Consumer:
         self._url = database_url
         self._settings = settings
         self._announce = announce
+        self._session = session
         self._checkpoints = Checkpoints(handler.name, store.shard, handler.version, handler.kind)
         self._blocked: set[tuple[str, str]] = set()
         self.position = 0
         self._stored = 0
-        self.active = False
-        self.rebuilding = False
+        self.active = self.rebuilding = False
         self._pause_s = PAUSE_S_MIN
         # Queries wait until a projection has seen an event, whatever it is to it; nobody waits for a saga.
         self._awaited = None if handler.kind == "projection" else handler.types
@@ -102,7 +103,7 @@ class Consumer:
     async def run(self) -> None:
         """Consume whenever the lease is ours, for ever; whatever is lost or breaks down, begin again after a pause."""
         name, poll_s = f"consumer/{self._handler.name}/{self._store.shard}", self._settings.consumer_lease_poll_s
-        lease = PostgresLease(self._url, name, poll_s=poll_s)
+        lease = PostgresLease(self._url, name, poll_s=poll_s, session=self._session)
         while True:
             try:
                 await lease.acquire()

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from prometheus_client import CollectorRegistry, Gauge
 
+from infra.adapters.lease import LeaseSession
 from infra.adapters.nats_notices import NatsNotices
 from infra.adapters.nats_stream import NatsEventStream
 from infra.adapters.nats_work import NatsWorkQueue
@@ -71,8 +72,10 @@ async def run_consumers(
     parts: Machine, handlers: Sequence[Handler], port: int, *others: Coroutine[Any, Any, None]
 ) -> None:
     """Run a process of consumers, and what else it needs, until it is told to stop."""
+    # One for all: a standby beside this process has as many leases, and Postgres has no more than 100 connections by default.
+    session = LeaseSession(parts.database_url)
     consumers = [
-        Consumer(handler, parts.store, parts.feed, parts.database_url, parts.settings, parts.news.announce)
+        Consumer(handler, parts.store, parts.feed, parts.database_url, parts.settings, parts.news.announce, session)
         for handler in handlers
     ]
     position = Gauge("foldwork_consumer_position", "Where a consumer stands.", ["consumer"], registry=parts.registry)

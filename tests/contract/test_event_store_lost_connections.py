@@ -270,3 +270,21 @@ class TestALineThatFailsElsewhere:
         line.cut()
         for records in await asyncio.gather(*reading):
             assert [record.position for record in records] == [1]
+
+
+class TestAReadThatIsCancelled:
+    async def test_gives_its_connection_back_although_the_pool_is_busy(
+        self, database_url: str, settings: Settings
+    ) -> None:
+        settings = settings.model_copy(update={"read_connections_max": 1, "store_retry_s_max": 0.5})
+        store = await PostgresEventStore.open(database_url, settings)
+        reading = asyncio.create_task(store.head())
+        await asyncio.sleep(0)
+        # So it is while others take and give back theirs: what is cancelled while it waits for that loses the one in its hand.
+        async with store._pool._lock:
+            await asyncio.sleep(0.1)
+            reading.cancel()
+            await asyncio.sleep(0.1)
+        await asyncio.gather(reading, return_exceptions=True)
+        assert await store.head() == 0
+        await store.close()

@@ -49,9 +49,15 @@ def cases() -> Iterator[Case]:
 
 def definition(case: Case, url: str) -> dict[str, Any]:
     """The workflow of a case, for the ledger at a URL."""
-    steps = [_step(case, number, url) for number in range(1, case.steps + 1)]
-    document = {"dsl": "1.0.3", "namespace": "matrix", "name": case.name, "version": "1.0.0"}
-    return {"document": document, "do": _shaped(case.shape, steps)}
+    steps = [
+        step(url, f"{number}", "fail" if number == case.failing else "ok", case.undoing)
+        for number in range(1, case.steps + 1)
+    ]
+    return workflow(case.name, _shaped(case.shape, steps))
+
+
+def workflow(name: str, do: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"document": {"dsl": "1.0.3", "namespace": "matrix", "name": name, "version": "1.0.0"}, "do": do}
 
 
 def _shaped(shape: Shape, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -64,18 +70,14 @@ def _shaped(shape: Shape, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"outer": {"do": [{"inner": {"do": steps[:half]}}, *inner]}}]
 
 
-def _step(case: Case, number: int, url: str) -> dict[str, Any]:
-    mode = "fail" if number == case.failing else "ok"
-    undo = _call(url, "undo", number, case.undoing)
-    task = {
-        **_call(url, "do", number, mode),
-        "metadata": {"compensate": [{f"undo{number}": {**undo, "timeout": {"after": {"milliseconds": UNDO_MS_MAX}}}}]},
-    }
-    if case.undoing != "slow":
-        task["metadata"]["compensate"][0][f"undo{number}"].pop("timeout")
-    return {f"step{number}": task}
+def step(url: str, name: str, mode: str, undoing: Undoing) -> dict[str, Any]:
+    """A call of the ledger that says how it is undone: by another one."""
+    undo = call(url, "undo", name, undoing)
+    if undoing == "slow":
+        undo["timeout"] = {"after": {"milliseconds": UNDO_MS_MAX}}
+    return {f"step{name}": {**call(url, "do", name, mode), "metadata": {"compensate": [{f"undo{name}": undo}]}}}
 
 
-def _call(url: str, what: str, number: int, mode: str) -> dict[str, Any]:
-    endpoint = f'${{ "{url}/{what}/" + $workflow.id + "/{number}?mode={mode}" }}'
-    return {"call": "http", "with": {"method": "post", "endpoint": endpoint, "body": {"step": number}}}
+def call(url: str, what: str, name: str, mode: str) -> dict[str, Any]:
+    endpoint = f'${{ "{url}/{what}/" + $workflow.id + "/{name}?mode={mode}" }}'
+    return {"call": "http", "with": {"method": "post", "endpoint": endpoint, "body": {"step": name}}}

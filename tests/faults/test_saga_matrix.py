@@ -3,99 +3,32 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from hashlib import sha256
-from pathlib import Path
 
 import httpx
-import psycopg
 import pytest
 import pytest_asyncio
 
 import infra.supervisor
 from infra.faults import CRASH_POINTS
 from infra.settings import Settings
-from tests.faults.ledger import Ledger, running_ledger
-from tests.faults.saga_matrix import Case, cases, definition
-from tests.faults.system import BreakableSystem, running_system
+from tests.faults.child_matrix import child_cases, child_definitions
+from tests.faults.ledger import running_ledger
+from tests.faults.matrix_checks import check, check_children
+from tests.faults.matrix_world import OVER, TENANT, World, has_parked_below
+from tests.faults.saga_matrix import cases, definition
+from tests.faults.system import running_system
 from tests.faults.test_crash_points import DIES
 
 pytestmark = [pytest.mark.faults, pytest.mark.servers, pytest.mark.timeout(420)]
 in_one_loop = pytest.mark.asyncio(loop_scope="module")
 
-POINTS = [point for point in CRASH_POINTS if point != "saga.mid_commands"]
-"""The sagas of these runs set timers and send no commands: the crash points' own test goes by there."""
-TENANT = "matrix"
-ENDED = ("completed", "faulted", "compensated", "parked", "cancelled")
-END_S_MAX = 150.0
+CALM = "calm-children"
 HIT_S_MAX = 40.0
-REQUEST_S_MAX = 30.0
-_RUNS = "SELECT run_id, status FROM run_directory WHERE tenant_id = %s AND run_id LIKE %s"
-_MADE_TWICE = """
-SELECT count(*) FROM (
-    SELECT stream_id, data->>'task', type FROM event
-    WHERE tenant_id = %s AND type IN ('run.task_completed', 'run.task_compensated', 'run.task_faulted')
-    GROUP BY 1, 2, 3 HAVING count(*) > 1
-) AS twice
-"""
-
-
-@dataclass(slots=True)
-class World:
-    """A system, the ledger that its runs call, and where latches lie."""
-
-    system: BreakableSystem
-    ledger: Ledger
-    http: httpx.AsyncClient
-    latches: Path
-
-    async def ask(self, path: str, **json: object) -> dict[str, object]:
-        """A command that is repeated under its own key until it is answered."""
-        key = sha256(f"{path}/{json}".encode()).hexdigest()
-        until, refused = time.monotonic() + REQUEST_S_MAX, ""
-        while time.monotonic() < until:
-            try:
-                url = self.system.url("write_side") + path
-                answer = await self.http.post(url, json=json, headers={"Idempotency-Key": key})
-                if answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
-                    assert answer.is_success, answer.text
-                    return dict(answer.json())
-                refused = answer.text
-            except httpx.TransportError as lost:
-                refused = repr(lost)
-            await asyncio.sleep(0.1)
-        raise AssertionError(refused)
-
-    async def register(self, all_cases: Sequence[Case]) -> None:
-        for case in all_cases:
-            await self.ask("/v1/workflows", **definition(case, self.ledger.url))
-
-    async def start(self, all_cases: Sequence[Case], label: str) -> None:
-        for case in all_cases:
-            run_id = f"{label}.{case.name}"
-            await self.ask("/v1/runs", run_id=run_id, workflow_id=f"matrix.{case.name}")
-
-    async def ends(self, label: str, expected: int) -> dict[str, str]:
-        """How the runs of a label have ended, once all of them have."""
-        found: dict[str, str] = {}
-        async with asyncio.timeout(END_S_MAX):
-            while len(found) < expected or any(status not in ENDED for status in found.values()):
-                await asyncio.sleep(0.5)
-                try:
-                    async with await psycopg.AsyncConnection.connect(self.system.database_url) as connection:
-                        rows = await (await connection.execute(_RUNS, (TENANT, f"{label}.%"))).fetchall()
-                except psycopg.OperationalError:
-                    continue
-                found = {run_id.removeprefix(f"{label}."): status for run_id, status in rows}
-        return found
-
-    async def made_twice(self) -> int:
-        async with await psycopg.AsyncConnection.connect(self.system.database_url) as connection:
-            row = await (await connection.execute(_MADE_TWICE, (TENANT,))).fetchone()
-        assert row is not None
-        return int(row[0])
+LEASES_LOST = 15
+SHARE = 12
+"""Of the cases each crash point gets one in so many, others than the point before it."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -109,22 +42,9 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         headers = {"Foldwork-Tenant": TENANT}
         http = await stack.enter_async_context(httpx.AsyncClient(headers=headers, timeout=10, trust_env=False))
         found = World(system, ledger, http, tmp_path_factory.mktemp("latches"))
-        await found.register([*cases()])
+        await found.register([definition(case, ledger.url) for case in cases()])
+        await found.register([each for case in child_cases() for each in child_definitions(case, ledger.url)])
         yield found
-
-
-def check(world: World, label: str, ends: dict[str, str]) -> None:
-    """Each run ended as it may, and each step took effect as often as that says."""
-    wrong = {case.name: ends[case.name] for case in cases() if case.name in ends and ends[case.name] not in case.ends}
-    assert wrong == {}
-    effects = {key: len(made) for key, made in world.ledger.effects.items() if key[0].startswith(f"{label}.")}
-    assert {key: count for key, count in effects.items() if count > 1} == {}
-    for case in cases():
-        run = f"{label}.{case.name}"
-        if ends.get(case.name) in ("compensated", "faulted"):
-            done = {step for where, step, what in effects if where == run and what == "do"}
-            undone = {step for where, step, what in effects if where == run and what == "undo"}
-            assert undone == done, run
 
 
 @in_one_loop
@@ -133,18 +53,64 @@ class TestTheMatrix:
         begun, all_cases = time.monotonic(), [*cases()]
         await world.start(all_cases, "calm")
         ends = await world.ends("calm", len(all_cases))
-        check(world, "calm", ends)
+        check(world.ledger, "calm", ends)
         saw(f"{len(ends)} runs in {time.monotonic() - begun:.0f} s: {dict(Counter(ends.values()))}")
 
-    @pytest.mark.parametrize("point", POINTS)
+    async def test_ends_parents_and_children_together(self, world: World, saw: Callable[[str], None]) -> None:
+        begun, all_cases = time.monotonic(), [*child_cases()]
+        cancelling = asyncio.create_task(world.cancel(all_cases, CALM))
+        await world.start(all_cases, CALM)
+        await cancelling
+        ends = await world.ends(CALM, len(all_cases))
+        check_children(world.ledger, CALM, ends)
+        saw(f"{len(ends)} runs in {time.monotonic() - begun:.0f} s: {dict(Counter(ends.values()))}")
+
+    async def test_goes_on_up_to_the_parents_when_an_operator_has_it_tried_again(
+        self, world: World, saw: Callable[[str], None]
+    ) -> None:
+        roots = len([*child_cases()])
+        before = await world.ends(CALM, roots)
+        stuck = [run for run, status in before.items() if status == "parked" and not has_parked_below(run, before)]
+        assert stuck
+        world.ledger.mended = True
+        for run_id in stuck:
+            await world.ask(f"/v1/runs/{run_id}/retry-compensation")
+        ends = await world.ends(CALM, roots, OVER)
+        world.ledger.mended = False
+        check_children(world.ledger, CALM, ends, mended=True)
+        saw(f"{len(stuck)} parked runs tried again: {dict(Counter(ends.values()))}")
+
+    async def test_ends_as_it_should_when_leases_are_lost_again_and_again(
+        self, world: World, saw: Callable[[str], None]
+    ) -> None:
+        begun, some, ended = time.monotonic(), [*cases()][::3], 0
+        starting = asyncio.create_task(world.start(some, "leases"))
+        for _ in range(LEASES_LOST):
+            await asyncio.sleep(0.8)
+            ended += await world.end_lease_sessions()
+        await starting
+        ends = await world.ends("leases", len(some))
+        check(world.ledger, "leases", ends)
+        saw(
+            f"{ended} sessions ended, {time.monotonic() - begun:.0f} s, {len(ends)} runs: {dict(Counter(ends.values()))}"
+        )
+
+    @pytest.mark.parametrize("point", CRASH_POINTS)
     async def test_ends_as_it_should_whoever_is_killed(
         self, world: World, point: str, saw: Callable[[str], None]
     ) -> None:
-        """A sixth of the cases, another one for each point, while a process dies there again and again."""
-        label, number = point.replace(".", "-"), POINTS.index(point)
-        some = [case for place, case in enumerate(cases()) if place % 6 == number % 6]
-        part, kills = DIES[point.partition(".")[0]], 0
-        starting = asyncio.create_task(world.start(some, label))
+        """Some of the cases, while a process dies there again and again."""
+        begun, number, label = time.monotonic(), CRASH_POINTS.index(point), point.replace(".", "-")
+        some = [case for place, case in enumerate(cases()) if place % SHARE == number % SHARE]
+        children = [case for place, case in enumerate(child_cases()) if place % SHARE == number % SHARE]
+        kills = 0
+        work = (
+            world.start(some, label),
+            world.start(children, f"{label}-children"),
+            world.cancel(children, f"{label}-children"),
+        )
+        working = asyncio.gather(*work)
+        part = DIES[point.partition(".")[0]]
         for hit in (1, 7, 30):
             latch = world.latches / f"{label}-{hit}"
             world.system.arm(part, f"{point}:{hit}", latch)
@@ -157,10 +123,15 @@ class TestTheMatrix:
             except TimeoutError:
                 assert hit > 1, f"nothing came by {point}"
         world.system.disarm(part)
-        await starting
+        await working
         ends = await world.ends(label, len(some))
-        check(world, label, ends)
-        saw(f"{kills} kills, {len(ends)} runs: {dict(Counter(ends.values()))}")
+        check(world.ledger, label, ends)
+        ends_of_children = await world.ends(f"{label}-children", len(children))
+        check_children(world.ledger, f"{label}-children", ends_of_children)
+        saw(
+            f"{kills} kills, {time.monotonic() - begun:.0f} s, {len(ends)} runs: {dict(Counter(ends.values()))},"
+            f" {len(ends_of_children)} of parents and children: {dict(Counter(ends_of_children.values()))}"
+        )
 
     async def test_makes_no_task_happen_twice(self, world: World) -> None:
         assert await world.made_twice() == 0

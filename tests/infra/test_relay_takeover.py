@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from prometheus_client import CollectorRegistry
 
-from infra.adapters.lease import LeaseLost, PostgresLease
+from infra.adapters.lease import LeaseLost, LeaseSession, PostgresLease
 from infra.adapters.nats_stream import NatsEventStream
 from infra.adapters.postgres_store import PostgresEventStore
 from infra.cancellation import end
@@ -73,8 +73,8 @@ def run() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.wait()
 
 
-def lease_on(database_url: str, name: str) -> PostgresLease:
-    return PostgresLease(database_url, name, poll_s=POLL_S, stale_s=STALE_S)
+def lease_on(database_url: str, name: str, session: LeaseSession | None = None) -> PostgresLease:
+    return PostgresLease(database_url, name, poll_s=POLL_S, stale_s=STALE_S, session=session)
 
 
 class TestALease:
@@ -95,6 +95,35 @@ class TestALease:
         await asyncio.wait_for(other.acquire(), 2)
         await one.release()
         await other.release()
+
+    async def test_shares_a_connection_with_others_of_its_process(self, database_url: str) -> None:
+        session = LeaseSession(database_url)
+        one, two = lease_on(database_url, "one", session), lease_on(database_url, "two", session)
+        other_one, other_two = lease_on(database_url, "one"), lease_on(database_url, "two")
+        await asyncio.gather(one.acquire(), two.acquire())
+        await one.release()
+        await asyncio.wait_for(other_one.acquire(), 2)
+        await two.confirm()
+        await (await session.connection()).close()
+        await asyncio.wait_for(two.lost.wait(), 2)
+        await asyncio.wait_for(other_two.acquire(), 2)
+        for lease in (two, other_one, other_two):
+            await lease.release()
+        await asyncio.wait_for(asyncio.gather(one.acquire(), two.acquire()), 2)
+        await asyncio.gather(one.release(), two.release())
+        await session.close()
+
+    async def test_is_lost_with_a_connection_that_is_dropped_for_another(self, database_url: str) -> None:
+        session = LeaseSession(database_url)
+        one, two = lease_on(database_url, "one", session), lease_on(database_url, "two", session)
+        await asyncio.gather(one.acquire(), two.acquire())
+        confirming = [asyncio.create_task(lease.confirm()) for lease in (one, two)]
+        await asyncio.sleep(0)
+        await session.close()
+        outcomes = await asyncio.gather(*confirming, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [LeaseLost, LeaseLost]
+        await asyncio.wait_for(asyncio.gather(one.lost.wait(), two.lost.wait()), 2)
+        await asyncio.gather(one.release(), two.release())
 
     async def test_passes_on_when_the_holder_is_killed(
         self, database_url: str, run: Callable[..., subprocess.Popen[str]]

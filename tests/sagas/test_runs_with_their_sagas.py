@@ -14,28 +14,14 @@ from sagas.deliver_events_to_runs import DELIVER_EVENTS_TO_RUNS, Listeners
 from sagas.start_child_runs_on_task import START_CHILD_RUNS_ON_TASK, ChildRuns
 from sagas.start_runs_on_schedule import START_RUNS_ON_SCHEDULE
 from sagas.submit_jobs_on_run_task import SUBMIT_JOBS_ON_RUN_TASK, SubmittedJobs
-from sagas.time_out_approvals_on_deadline import TIME_OUT_APPROVALS_ON_DEADLINE
-from sagas.time_runs_on_task import TIME_RUNS_ON_TASK
-from tests.sagas.company import ADVANCE, Company, registered, workflow
-from tests.sagas.conftest import as_kept
+from tests.sagas.company import Company
+from tests.sagas.told import AGENT, LISTEN, SAGAS, Told
 from write_side.agent import CreateAgent, StartAgent
 from write_side.approval import DecideApproval
 from write_side.job import AssignJob, CompleteJob, StartJob
 from write_side.message import CloudEvent, PublishMessage
-from write_side.run_commands import CancelRun, SkipRunCompensation, StartRun, TerminateRun
-from write_side.task import AssignTask, CompleteTask, FailTask, StartTask
 from write_side.workflow import ActivateWorkflow, DeprecateWorkflow
 
-SAGAS = (
-    ADVANCE,
-    TIME_RUNS_ON_TASK,
-    START_CHILD_RUNS_ON_TASK,
-    ASK_AGENTS_ON_RUN_TASK,
-    SUBMIT_JOBS_ON_RUN_TASK,
-    ASK_PEOPLE_ON_RUN_TASK,
-    DELIVER_EVENTS_TO_RUNS,
-    TIME_OUT_APPROVALS_ON_DEADLINE,
-)
 AT_REST = {
     START_CHILD_RUNS_ON_TASK: ChildRuns(),
     ASK_AGENTS_ON_RUN_TASK: AskedAgents(),
@@ -44,60 +30,6 @@ AT_REST = {
     DELIVER_EVENTS_TO_RUNS: Listeners(),
 }
 SETTINGS = settings(max_examples=100, deadline=None)
-
-
-AGENT = {"call": "agent", "with": {"capability": "c"}}
-CHILD = {"run": {"workflow": {"namespace": "test", "name": "child", "version": "latest"}}}
-LISTEN = {"listen": {"to": {"one": {"with": {"type": "order.paid"}}}}}
-UNDO = {"compensate": [{"undo": {"call": "agent", "with": {"capability": "undo"}}}]}
-
-
-class Told:
-    """A story of a world: definitions by name, and runs of the one that is called `main`."""
-
-    def __init__(self, world, *sagas):
-        self.world = world(*SAGAS, *sagas)
-        self.random = Random(1)
-
-    def known(self, name, do, version="1.0.0", **more):
-        definition = workflow(name, do, **more)
-        definition["document"]["version"] = version
-        self.world.append(f"workflow-test.{name}", registered(definition))
-        return self.send(ActivateWorkflow(workflow_id=f"test.{name}", workflow_version=version))
-
-    def send(self, *commands):
-        for command in commands:
-            self.world.send(command)
-            self.rest()
-        return self
-
-    def rest(self):
-        """All but timers."""
-        while any([self.world.follow(self.random), self.world.arrive(self.random)]):
-            pass
-        return self
-
-    def run(self):
-        return self.send(StartRun(run_id="r1", workflow_id="test.main"))
-
-    def agent_does(self, task_id, result=None, *, failing=False):
-        end = FailTask(task_id=task_id, error="cannot") if failing else CompleteTask(task_id=task_id, result=result)
-        return self.send(AssignTask(task_id=task_id, agent_id="a1"), StartTask(task_id=task_id), end)
-
-    def status(self, stream_id):
-        return self.world.state_of(stream_id).status
-
-    def events(self, stream_id):
-        return [envelope.event for envelope in self.world.log if envelope.stream_id == stream_id]
-
-    def last(self, stream_id="run-r1"):
-        return self.events(stream_id)[-1]
-
-    def ring(self):
-        """Let the first timer be due."""
-        first = min(self.world.timers, key=lambda timer: timer.at)
-        self.world.timers.remove(first)
-        return self.send(as_kept(first))
 
 
 @pytest.fixture
@@ -154,48 +86,6 @@ class TestARunThatListens:
         told.known("main", [{"hear": LISTEN}]).send(PublishMessage(event=event)).run()
         assert told.status("run-r1") == "running"
         assert told.send(PublishMessage(event=later)).last().output == [2]
-
-
-class TestARunWithAChild:
-    def test_has_its_output(self, told):
-        told.known("child", [{"ask": AGENT}]).known("main", [{"start": CHILD}]).run().agent_does("r1.1.1", "done")
-        assert told.last().output == "done"
-
-    def test_fails_with_its_error(self, told):
-        told.known("child", [{"ask": AGENT}]).known("main", [{"start": CHILD}]).run()
-        told.agent_does("r1.1.1", failing=True)
-        assert (told.last().error.detail, told.last().error.instance) == ("cannot", "/do/0/start")
-
-    def test_fails_if_there_is_none_to_start(self, told):
-        told.known("main", [{"start": CHILD}]).run()
-        assert told.last().error.status == 400
-        assert told.last().error.detail == "there is no workflow test.child (workflow-unknown)"
-
-    @pytest.mark.parametrize("compensate", [True, False])
-    def test_takes_it_along_when_it_is_cancelled(self, told, compensate):
-        told.known("child", [{"book": {**AGENT, "metadata": UNDO}}, {"ask": AGENT}]).known("main", [{"start": CHILD}])
-        told.run().agent_does("r1.1.1").send(CancelRun(run_id="r1", compensate=compensate))
-        assert (told.status("run-r1"), told.status("task-r1.1.2")) == ("cancelled", "cancelled")
-        if compensate:
-            told.agent_does("r1.1.4")
-        assert told.status("run-r1.1") == ("compensated" if compensate else "cancelled")
-
-    def test_has_it_undone_as_a_whole(self, told):
-        told.known("child", [{"book": {**AGENT, "metadata": UNDO}}])
-        told.known("main", [{"start": CHILD}, {"ask": AGENT}]).run().agent_does("r1.1.1")
-        told.agent_does("r1.2", failing=True)
-        assert (told.status("run-r1"), told.status("run-r1.1")) == ("compensating", "compensating")
-        told.agent_does("r1.1.3")
-        assert (told.status("run-r1"), told.status("run-r1.1")) == ("compensated", "compensated")
-
-    def test_is_parked_if_what_is_undone_is_terminated(self, told):
-        told.known("child", [{"book": {**AGENT, "metadata": UNDO}}])
-        told.known("main", [{"start": CHILD}, {"ask": AGENT}]).run().agent_does("r1.1.1")
-        told.agent_does("r1.2", failing=True).send(TerminateRun(run_id="r1.1"))
-        while told.world.timers:
-            told.ring()
-        assert told.status("run-r1") == "parked"
-        assert told.send(SkipRunCompensation(run_id="r1")).status("run-r1") == "compensated"
 
 
 class TestAWorkflowWithASchedule:

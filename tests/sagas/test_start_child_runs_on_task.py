@@ -1,15 +1,31 @@
 """Runs that are parts of other runs, told as stories."""
 
+from unittest.mock import ANY
+
 import pytest
 
 from events.run import RunCancelled, RunCancelRequested, RunCompleted, RunFaulted
-from events.run_compensation import RunCompensated
+from events.run_compensation import RunCompensated, RunCompensationSkipped, RunCompensationStarted, RunParked
 from events.run_parts import ParentTask, RunAwaited, UndoingAwaited
 from infra.patterns.saga import Ask
 from sagas.run_waits import Refused
-from sagas.start_child_runs_on_task import CANCELLED, NO_LONGER_WANTED, START_CHILD_RUNS_ON_TASK, ChildRuns
+from sagas.start_child_runs_on_task import (
+    CANCELLED,
+    NO_LONGER_WANTED,
+    START_CHILD_RUNS_ON_TASK,
+    UNDONE,
+    ChildRuns,
+    NothingToUndo,
+)
 from tests.sagas.run_stories import answer, cancelled, error, fail, faulted, forked, node, task
-from write_side.run_commands import CancelRun, CompensateRun, StartChildRun
+from write_side.run_commands import (
+    CancelRun,
+    CompensateRun,
+    RetryRunCompensation,
+    RunAlreadyUndone,
+    RunUnknown,
+    StartChildRun,
+)
 
 WANTED = RunAwaited(run_id="p.3", workflow_id="test.child", workflow_version="1.2.3", input={"a": 1})
 UNDO = UndoingAwaited(run_id="p.3")
@@ -25,7 +41,13 @@ def start(run_id="p.3", parent=("p", 3)):
 
 
 def cancel(compensate):
-    return CancelRun(run_id="p.3", compensate=compensate, reason=NO_LONGER_WANTED)
+    if compensate:
+        return CompensateRun(run_id="p.3", reason=NO_LONGER_WANTED)
+    return CancelRun(run_id="p.3", reason=NO_LONGER_WANTED)
+
+
+def undo(task_number):
+    return Ask(CompensateRun(run_id="p.3", reason=UNDONE), NothingToUndo("p", task_number))
 
 
 def lost(detail=None):
@@ -105,7 +127,7 @@ class TestAChildThatIsUndone:
         return child.given("run-p.3", RunCompleted(output=1)).given("run-p", task(8, UNDO))
 
     def test_is_told(self, undoing):
-        undoing.then(Ask(CompensateRun(run_id="p.3"), Refused("p", 8)))
+        undoing.then(undo(8))
 
     def test_answers_when_it_is(self, undoing):
         undoing.given("run-p.3", RunCompensated()).then(answer("p", 8))
@@ -115,8 +137,63 @@ class TestAChildThatIsUndone:
         undoing.given("run-p", cancelled(8)).then_nothing().given("run-p.3", RunCompensated()).then_nothing()
         assert undoing.state == ChildRuns()
 
-    def test_fails_if_it_is_terminated_and_with_each_further_attempt(self, undoing):
-        undoing.given("run-p.3", RunCancelled()).then(fail("p", 8, lost()))
-        undoing.given("run-p", task(9, UNDO)).then(fail("p", 9, lost()))
-        undoing.given("run-p", RunCompensated()).then_nothing()
+    @pytest.mark.parametrize("code", [RunAlreadyUndone().code, RunUnknown().code])
+    def test_answers_if_it_has_been_or_never_began(self, code):
+        assert NothingToUndo("p", 8)(code, "no") == answer("p", 8).command.model_copy(update={"at": ANY})
+
+    def test_fails_if_it_was_left_as_it_was(self):
+        refused = NothingToUndo("p", 8)("run-left-as-it-was", "no")
+        assert refused.error == error("runtime", 500, detail="no (run-left-as-it-was)")
+
+    def test_is_asked_what_it_undid_if_it_is_cancelled(self, undoing):
+        undoing.given("run-p.3", RunCancelled()).then(undo(8))
         assert undoing.state == ChildRuns()
+
+    def test_is_waited_for_if_it_was_given_up_and_completes_meanwhile(self, child):
+        child.given("run-p", cancelled(3)).given("run-p", task(8, UNDO)).then(undo(8))
+        child.given("run-p.3", RunCompleted(output=1)).then_nothing()
+        child.given("run-p.3", RunCompensated()).then(answer("p", 8))
+        assert child.state == ChildRuns()
+
+
+class TestAChildThatIsParked:
+    STUCK = RunParked(of=1, error=OWN_ERROR)
+
+    @pytest.fixture
+    def parked(self, child):
+        child.given("run-p.3", RunCompleted(output=1)).given("run-p", task(8, UNDO))
+        return child.given("run-p.3", self.STUCK)
+
+    def test_has_the_run_parked_that_undoes_it(self, parked):
+        parked.then(fail("p", 8, OWN_ERROR))
+
+    def test_has_that_run_go_on_once_it_is_undone(self, parked):
+        parked.given("run-p.3", RunCompensated()).then(RetryRunCompensation(run_id="p"))
+        assert parked.state == ChildRuns()
+
+    def test_is_undone_again_with_that_run(self, parked):
+        parked.given("run-p", task(9, UNDO)).then(undo(9))
+        parked.given("run-p.3", RunCompensated()).then(answer("p", 9))
+        assert parked.state == ChildRuns()
+
+    @pytest.mark.parametrize("end", [RunCompensationSkipped(of=3), RunCancelled()])
+    def test_is_nothing_to_a_run_that_has_left_it_behind(self, parked, end):
+        parked.given("run-p", end).then_nothing()
+        assert parked.state == ChildRuns()
+        parked.given("run-p.3", RunCompensated()).then_nothing()
+
+    @pytest.mark.parametrize(("why", "failed"), [(OWN_ERROR, OWN_ERROR), (None, lost())])
+    def test_fails_the_task_that_waits_for_its_end_for_its_own_reason(self, child, why, failed):
+        child.given("run-p.3", RunCompensationStarted(error=why), self.STUCK)
+        child.then(fail("p", 3, failed).model_copy(update={"given_up": "p.3"}))
+
+    def test_has_that_run_parked_at_once_when_it_comes_to_undo_it(self, child):
+        child.given("run-p.3", self.STUCK).given("run-p", faulted(3, "runtime")).then_nothing()
+        child.given("run-p", task(8, UNDO)).then(fail("p", 8, OWN_ERROR))
+        child.given("run-p.3", RunCompensated()).then(RetryRunCompensation(run_id="p"))
+        assert child.state == ChildRuns()
+
+    def test_is_waited_for_if_its_error_would_be_caught(self, child):
+        child.given("run-p.3", RunCompensationStarted(error=OWN_ERROR), self.STUCK)
+        child.given("run-p.3", RunCompensated(error=OWN_ERROR)).then(fail("p", 3, OWN_ERROR))
+        assert child.state == ChildRuns()

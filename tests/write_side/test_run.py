@@ -29,6 +29,8 @@ from write_side.run_commands import (
     RunAlreadyEnded,
     RunAlreadyExists,
     RunAlreadySuspended,
+    RunAlreadyUndone,
+    RunLeftAsItWas,
     RunNotFaulted,
     RunNotParked,
     RunNotSuspended,
@@ -255,7 +257,20 @@ class TestAChildRun:
     def test_undoes_what_it_did_when_told_so(self):
         found = run([{"a": {**SET, **UNDO}}], answer=lambda *_: 1)
         assert found.tell(CompensateRun(run_id="r1")).status == "compensated"
+        with pytest.raises(RunAlreadyUndone):
+            found.send(CompensateRun(run_id="r1"))
+
+    def test_is_undone_before_it_has_completed(self):
+        found = run([{"a": {**SET, **UNDO}}, {"b": CALL}], answer=waiting)
+        assert found.tell(CompensateRun(run_id="r1", reason="why")).state.reason == "why"
+        assert found.status == "compensating"
         assert found.send(CompensateRun(run_id="r1")) == []
+
+    def test_that_was_terminated_is_not_undone_any_more(self):
+        found = run([{"a": CALL}], answer=waiting)
+        found.tell(TerminateRun(run_id="r1"))
+        with pytest.raises(RunLeftAsItWas):
+            found.send(CompensateRun(run_id="r1"))
 
 
 class TestWhatComesTwiceOrTooLate:

@@ -148,8 +148,8 @@ def _of_task(pointer: str, task: TaskBase, seen: Seen) -> Iterator[Place]:
             yield from _of_rest(pointer, task, sealed, seen)
             if isinstance(task, CallAsyncApi):
                 if (subscription := task.with_.subscription) and subscription.foreach:
-                    place = below(pointer, "with", "subscription", "foreach")
-                    yield from _of_rounds(place, subscription.foreach, seen)
+                    rounds = below(pointer, "with", "subscription", "foreach")
+                    yield from _of_rounds(rounds, subscription.foreach, seen)
             else:
                 for where, listed in lists_below(pointer, task):
                     yield from _of_list(where, listed, seen)

@@ -17,7 +17,7 @@ from write_side.definition.values import below
 from write_side.interpreter.evolve import UNDOING
 from write_side.interpreter.plan import COMPENSATE
 from write_side.interpreter.scope import Run
-from write_side.interpreter.state import ROOT, Node, Undoing
+from write_side.interpreter.state import ROOT, Node, Undoing, child_under_way
 
 ATTEMPTS_MAX = 5
 DELAY_S = 1.0
@@ -27,7 +27,8 @@ DELAY_S = 1.0
 def waited_for(run: Run) -> list[Node]:
     """The calls and processes under way whose tasks can be undone: they may take effect and cannot be called back.
 
-    Child runs, agent tasks, jobs and approvals are cancelled instead, each in its own way; a child run undoes itself.
+    Agent tasks, jobs and approvals are cancelled instead, each in its own way. A child run is given up too, and told to undo itself;
+    its parent waits for that when the child's turn comes.
     """
     return [
         node
@@ -39,6 +40,11 @@ def waited_for(run: Run) -> list[Node]:
 def _can_be_undone(run: Run, node: Node) -> bool:
     carried_out = isinstance(node.awaits, CallAwaited | ProcessAwaited)
     return carried_out and COMPENSATE in run.plan.tasks[node.reference].task.metadata
+
+
+def has_children(run: Run) -> bool:
+    """Whether child runs are under way, which have to be undone."""
+    return any(child_under_way(node) is not None for node in run.state.nodes.values())
 
 
 def undo(run: Run, error: RunError | None) -> Sequence[RunEvent]:
@@ -94,13 +100,16 @@ def _started(run: Run, undoing: Undoing) -> RunTaskStarted:
 
 
 def compensation_failed(run: Run, error: RunError) -> Sequence[RunEvent]:
-    """It is tried again after a pause that doubles; after the last attempt it is for an operator to say what to do."""
+    """It is tried again after a pause that doubles; after the last attempt it is for an operator to say what to do.
+
+    A child run has tried as often as that by itself.
+    """
     undoing = run.state.undoing
     assert undoing is not None
     for number in sorted(run.state.nodes, reverse=True):
         if number != undoing.task and run.state.nodes[number].phase != "faulted":
             return [RunTaskCancelled(task=number)]
-    again = undoing.attempt < ATTEMPTS_MAX
+    again = undoing.attempt < ATTEMPTS_MAX and undoing.of.run_id is None
     retry_at = run.at + timedelta(seconds=DELAY_S * 2 ** (undoing.attempt - 1)) if again else None
     return [
         RunCompensationFailed(

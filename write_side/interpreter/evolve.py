@@ -36,7 +36,17 @@ from events.run_compensation import RunCompensationEvent
 from events.run_parts import Awaited, EventsAwaited, ProcessAwaited, RunAwaited
 from write_side.interpreter.changed import replace
 from write_side.interpreter.fetched import fetched
-from write_side.interpreter.state import BLANK, DOCUMENT, ROOT, Done, Node, Phase, RunState, is_branch
+from write_side.interpreter.progress import after_child, place_in_list, with_child
+from write_side.interpreter.state import (
+    BLANK,
+    DOCUMENT,
+    ROOT,
+    Done,
+    Node,
+    Phase,
+    RunState,
+    child_under_way,
+)
 from write_side.interpreter.undone import compensation_changed, retried
 
 SNAPSHOT: TypeAdapter[RunState] = TypeAdapter(RunState)
@@ -57,8 +67,8 @@ def evolve(state: RunState, event: RunEvent) -> RunState:
         case RunTaskCancelled(task=task):
             return _cancelled(state, task)
         case RunTaskSkipped(task=task, parent=parent, reference=reference):
-            above = _with_child(state.nodes[parent], reference)
-            ended = _child_ended(replace(above, children=above.children - 1), reference, above.data, "continue")
+            above = with_child(state.nodes[parent], reference)
+            ended = after_child(replace(above, children=above.children - 1), reference, above.data, "continue")
             return replace(state, begun=task).with_node(ended)
         case RunIterationStarted() | RunIterationCompleted() | RunEventConsumed():
             return _round_changed(state, event)
@@ -141,14 +151,14 @@ def _started(state: RunState, event: RunTaskStarted) -> RunState:
         input=event.input,
         started_at=event.started_at,
         phase=_phase(state, event.awaits),
-        place=_place(event.reference),
+        place=place_in_list(event.reference),
         data=event.input,
         prepared=event.prepared,
         items=None if event.items is None else tuple(event.items),
         awaits=event.awaits,
     )
     begun = replace(state, begun=max(state.begun, event.task)).with_node(node)
-    return begun if parent is None else begun.with_node(_with_child(parent, event.reference))
+    return begun if parent is None else begun.with_node(with_child(parent, event.reference))
 
 
 def _phase(state: RunState, awaits: Awaited | None) -> Phase:
@@ -159,38 +169,9 @@ def _phase(state: RunState, awaits: Awaited | None) -> Phase:
     return "awaiting"
 
 
-def _with_child(parent: Node, reference: str) -> Node:
-    """What a task is once one below it has begun; a fork may have more to begin."""
-    if not is_branch(parent, reference):
-        return replace(parent, section=_section(reference), children=1, phase="blocked")
-    place = _place(reference)
-    if place in parent.again:
-        return replace(parent, children=parent.children + 1, again=tuple(at for at in parent.again if at != place))
-    return replace(parent, children=parent.children + 1, begun=parent.begun + 1)
-
-
-def _section(reference: str) -> str:
-    """The pointer to the list that a task stands in."""
-    return reference.rsplit("/", 2)[0]
-
-
 def _answered(node: Node, answer: JsonValue, then: str | None) -> Node:
     done = replace(node, prepared=True, answered=True, answer=answer, answered_then=then, phase="answered")
     return replace(done, section="", cursor=-1, then=None)
-
-
-def _place(reference: str) -> int:
-    place = reference.rsplit("/", 2)[-2] if "/" in reference else ""
-    return int(place) if place.isdigit() else 0
-
-
-def _child_ended(parent: Node, reference: str, output: JsonValue, then: str | None) -> Node:
-    """What a task is after one of those below it has ended."""
-    place = _place(reference)
-    if is_branch(parent, reference):
-        outputs = {**parent.outputs, place: output}
-        return replace(parent, outputs=outputs, then=then if then == "end" else parent.then, phase="ready")
-    return replace(parent, section=_section(reference), cursor=place, then=then, data=output, phase="ready")
 
 
 def _completed(state: RunState, event: RunTaskCompleted) -> RunState:
@@ -208,7 +189,7 @@ def _completed(state: RunState, event: RunTaskCompleted) -> RunState:
     parent = state.nodes.get(node.parent)
     if parent is None:
         return state.with_node(replace(node, phase="answered", closed=True))
-    ended = _child_ended(replace(parent, children=parent.children - 1), node.reference, event.output, event.then)
+    ended = after_child(replace(parent, children=parent.children - 1), node.reference, event.output, event.then)
     return state.without(event.task).with_node(ended)
 
 
@@ -222,6 +203,9 @@ def _cancelled(state: RunState, task: int) -> RunState:
     if node is None:
         return state
     state = state.without(task)
+    child_id = child_under_way(node)
+    if child_id is not None and state.status != "compensating":
+        state = _remember(state, node, None, child_id)
     parent = state.nodes.get(node.parent)
     if parent is None or parent.kind != "fork":
         return state
@@ -240,8 +224,10 @@ def _node_changed(
             places = None if items is None else tuple(items)
             again = replace(node, prepared=True, section="", cursor=-1, then=None, data=node.input)
             return state.with_node(replace(again, phase=phase, items=places, awaits=awaits))
-        case RunTaskFaulted(error=error):
+        case RunTaskFaulted(error=error, given_up=given_up):
             left = state.without(*state.below(event.task))
+            if given_up is not None and state.status != "compensating":
+                left = _remember(left, node, None, given_up)
             return left.with_node(replace(node, phase="faulted", error=error, children=0))
         case RunErrorCaught(error=error, attempt=attempt, retry_at=retry_at):
             left = state.without(*state.below(event.task))

@@ -11,7 +11,7 @@ from events.run_compensation import RunFailing
 from events.run_parts import RunError
 from write_side.definition.errors import Catch, ErrorFilter, RetryPolicy
 from write_side.definition.tasks import ForkTask, TryTask
-from write_side.interpreter.compensating import compensation_failed, undo, waited_for
+from write_side.interpreter.compensating import compensation_failed, has_children, undo, waited_for
 from write_side.interpreter.errors import Raised, same_type
 from write_side.interpreter.scope import Run, holds, seconds
 from write_side.interpreter.state import Node, is_branch
@@ -23,13 +23,13 @@ DELAY_S_MAX = 30 * 86_400.0
 def fault(run: Run, node: Node) -> Sequence[RunEvent]:
     """What follows from a task that has failed."""
     assert node.error is not None
-    survivor = _survivor(run, node, node.error)
-    if survivor is None:
+    surviving = survivor(run, node, node.error)
+    if surviving is None:
         return _fault_run(run, node.error)
     above = run.state.nodes[node.parent]
-    if survivor.task == above.task and survivor.kind == "fork":
+    if surviving.task == above.task and surviving.kind == "fork":
         return [RunTaskCancelled(task=node.task)]
-    if survivor.task == above.task:
+    if surviving.task == above.task:
         return [_caught(run, above, node.error)]
     for other in run.state.below(above.task):
         if other != node.task:
@@ -37,7 +37,7 @@ def fault(run: Run, node: Node) -> Sequence[RunEvent]:
     return [RunTaskFaulted(task=above.task, error=node.error)]
 
 
-def _survivor(run: Run, node: Node, error: RunError) -> Node | None:
+def survivor(run: Run, node: Node, error: RunError) -> Node | None:
     """The nearest task around this one that the error does not end: a `try` that catches it, or a race with others still in it."""
     inner, above = node, run.state.nodes.get(node.parent)
     while above is not None:
@@ -58,7 +58,7 @@ def _fault_run(run: Run, error: RunError) -> Sequence[RunEvent]:
         return compensation_failed(run, error)
     if waited_for(run):
         return [RunFailing(error=error)]
-    return undo(run, error) if state.done else [RunFaulted(error=error)]
+    return undo(run, error) if state.done or has_children(run) else [RunFaulted(error=error)]
 
 
 def _catch_of(run: Run, node: Node) -> Catch:

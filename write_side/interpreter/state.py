@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from events.run_parts import Awaited, ParentTask, RunError
+from events.run_parts import Awaited, ParentTask, RunAwaited, RunError
 from write_side.interpreter.changed import replace
 
 Status = Literal[
@@ -85,7 +85,10 @@ BLANK = Node(ROOT, -1, "", "", "")
 
 @dataclass(frozen=True)
 class Done:
-    """A completed task that can be undone: by the list that its definition has for it, or with the run that it was."""
+    """A completed task that can be undone: by the list that its definition has for it, or with the run that it was.
+
+    Also a task whose child run was given up while it was under way: what that has done by then is undone with it.
+    """
 
     task: int
     reference: str
@@ -164,6 +167,11 @@ class RunState:
                 inside.add(number)
                 found.append(number)
         return found[::-1]
+
+
+def child_under_way(node: Node) -> str | None:
+    """The child run whose end a task waits for; what it does is undone with its parent, so a parent that gives it up remembers it."""
+    return node.awaits.run_id if node.phase == "awaiting" and isinstance(node.awaits, RunAwaited) else None
 
 
 def is_branch(parent: Node, reference: str) -> bool:

@@ -25,7 +25,7 @@ from write_side.definition.tasks import EmitTask, ForkTask, ForTask, RaiseTask, 
 from write_side.interpreter.beginning import begin, check_beginning, extended, prepared
 from write_side.interpreter.bounds import APPEND_BYTES_MAX, EXPRESSIONS_S_MAX, size, unstorable, within
 from write_side.interpreter.changed import replace
-from write_side.interpreter.compensating import compensate, undo, waited_for
+from write_side.interpreter.compensating import compensate, has_children, undo, waited_for
 from write_side.interpreter.documents import fetch_function, fetch_schemas
 from write_side.interpreter.ending import completed, ending
 from write_side.interpreter.errors import Raised
@@ -104,7 +104,7 @@ def step(run: Run) -> Events:
 
 def _cancel(run: Run) -> Events:
     state = run.state
-    if state.compensate and (state.done or waited_for(run)):
+    if state.compensate and (state.done or waited_for(run) or has_children(run)):
         return undo(run, None)
     for number in sorted(state.nodes, reverse=True):
         if number != ROOT:
