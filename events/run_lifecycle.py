@@ -60,7 +60,7 @@ from events.run_compensation import (
 )
 from events.run_lifecycle_fork import open_tasks
 from events.run_lifecycle_tasks import OpenTask, OpenTasks, Telling, listens, phase_of
-from events.run_parts import RunError
+from events.run_parts import DocumentsAwaited, RunError
 
 TaskEvent = (
     RunTaskStarted
@@ -99,6 +99,7 @@ class RunLifecycle:
     def __init__(self) -> None:
         self._name = ""
         self._tasks = OpenTasks()
+        self._fetching: dict[int, int] = {}
         self._formed = False
         self._ended: LifecyclePhase | None = None
         self._told: LifecyclePhase | None = None
@@ -106,7 +107,7 @@ class RunLifecycle:
     def copy(self) -> Self:
         """One that goes on independently of this one."""
         other = type(self)()
-        other._name, other._tasks = self._name, self._tasks.copy()
+        other._name, other._tasks, other._fetching = self._name, self._tasks.copy(), dict(self._fetching)
         other._formed, other._ended, other._told = self._formed, self._ended, self._told
         return other
 
@@ -135,10 +136,11 @@ class RunLifecycle:
         match event:
             case RunStarted() | RunForked():
                 definition = _definition(event.workflow_id, event.workflow_version)
-                started = WorkflowStartedEvent(name=name, definition=definition, started_at=event.started_at)
-                telling.events.append(started)
+                telling.events += [WorkflowStartedEvent(name=name, definition=definition, started_at=event.started_at)]
                 if isinstance(event, RunForked):
                     self._go_on_from(telling, event)
+                else:
+                    self._formed = event.going
             case RunInputFormed():
                 self._formed = True
             case RunSuspended():
@@ -161,12 +163,14 @@ class RunLifecycle:
                 self._ended = None
                 telling.events.append(WorkflowResumedEvent(name=name, resumed_at=at))
                 tasks.go_on(telling)
-            case _:
-                pass
 
     def _tell_of_task(self, telling: Telling, event: TaskEvent) -> None:
         tasks, number = self._tasks, event.task
         match event:
+            case RunTaskStarted(kind="document", parent=parent, awaits=awaits):
+                # What is fetched is no task of the definition: if it cannot be had, the call of that function has failed.
+                if isinstance(awaits, DocumentsAwaited) and awaits.of == "function":
+                    self._fetching[number] = parent
             case RunTaskStarted():
                 self._start(telling, event)
             case RunTaskPrepared(items=items, awaits=awaits):
@@ -187,7 +191,12 @@ class RunLifecycle:
                     self._tell_of_correlation(telling, task)
                 tasks.complete(telling, number)
             case RunTaskFaulted(error=error):
-                tasks.fail(telling, number, error)
+                caller = self._fetching.pop(number, number)
+                tasks.fail(telling, caller, error)
+                if caller != number:
+                    tasks.change(
+                        telling, caller, failed=False
+                    )  # It is not begun anew, only what it lacks is fetched again.
             case RunErrorCaught():
                 tasks.give_up_below(telling, number)
             case RunTaskRetried():
@@ -232,8 +241,8 @@ class RunLifecycle:
 
     def _consume(self, telling: Telling, event: RunEventConsumed) -> None:
         task = self._tasks.get(event.task)
-        if task is None:
-            return
+        if task is None or not task.listens:
+            return  # What subscribes to messages listens to nobody.
         found = {**task.correlations, **event.correlations}
         if not event.closed:
             self._tasks.change(telling, event.task, correlations=found)
@@ -244,9 +253,8 @@ class RunLifecycle:
             self._tell_of_correlation(telling, changed)
 
     def _tell_of_correlation(self, telling: Telling, task: OpenTask) -> None:
-        keys = dict(task.correlations) or None
-        told = WorkflowCorrelationCompletedEvent(name=self._name, completed_at=telling.at, correlation_keys=keys)
-        telling.events.append(told)
+        name, keys = self._name, dict(task.correlations) or None
+        telling.events += [WorkflowCorrelationCompletedEvent(name=name, completed_at=telling.at, correlation_keys=keys)]
 
     def _fail(self, telling: Telling, error: RunError) -> None:
         why = LifecycleError(**error.model_dump())
@@ -260,8 +268,7 @@ class RunLifecycle:
     def _tell_status(self, telling: Telling) -> None:
         phase = self._phase()
         if phase != self._told:
-            told = WorkflowStatusChangedEvent(name=self._name, updated_at=telling.at, status=phase)
-            telling.events.append(told)
+            telling.events += [WorkflowStatusChangedEvent(name=self._name, updated_at=telling.at, status=phase)]
             self._told = phase
 
     def _phase(self) -> LifecyclePhase:

@@ -34,7 +34,8 @@ class ForkedState(BaseModel):
 
 def open_tasks(event: RunForked) -> tuple[bool, dict[int, OpenTask]]:
     """Whether the run's input is formed, and the open tasks by number, parents first."""
-    nodes = ForkedState.model_validate(event.state).nodes
+    every = ForkedState.model_validate(event.state).nodes
+    nodes = {number: node for number, node in every.items() if node.kind != "document"}
     root = nodes.pop(0, None)
     found = {}
     for number, node in sorted(nodes.items()):

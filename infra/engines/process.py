@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Coroutine
@@ -15,6 +16,7 @@ from infra.cancellation import end
 log = structlog.get_logger()
 
 _GC_THRESHOLDS = (20_000, 20, 20)
+_NICENESS = 5
 
 
 async def run_together(*tasks: Coroutine[Any, Any, None], died: Awaitable[None] | None = None) -> None:
@@ -42,8 +44,13 @@ def collect_garbage_less_often() -> None:
     gc.set_threshold(*_GC_THRESHOLDS)
 
 
-def run_process(main: Coroutine[Any, Any, None]) -> None:
-    """Run a process to its end on uvloop; a breakdown is logged and ends it with code 1."""
+def run_process(main: Coroutine[Any, Any, None], yields: bool = False) -> None:
+    """Run a process to its end on uvloop; a breakdown is logged and ends it with code 1.
+
+    One that `yields` gets less of a processor that others want too: what follows the log may come later, what writes it may not.
+    """
+    if yields:
+        os.nice(_NICENESS)
     collect_garbage_less_often()
     try:
         uvloop.run(main)

@@ -31,6 +31,13 @@ class TestATask:
         events = [RunTaskCompleted(task=9), RunTaskCancelled(task=9), RunTaskFaulted(task=9, error=ERROR)]
         assert told(*events, RunTaskRetried(task=9, attempt=1), RunTaskPrepared(task=9), RunAdvanced()) == []
 
+    def test_that_fetches_what_another_one_needs_is_not_told_of(self) -> None:
+        assert told(task(1, "/do/0/a", kind="document"), RunTaskCompleted(task=1)) == []
+
+    def test_that_subscribes_to_messages_correlates_nothing(self) -> None:
+        message = RunEventConsumed(task=1, event_id="", item={"n": 1}, closed=True)
+        assert kinds(message, before=(*BEGUN, task(1, "/do/0/a", kind="call"))) == []
+
     def test_fails_with_what_it_is_made_of_when_nobody_catches_the_error(self) -> None:
         before = (*BEGUN, task(1, "/do/0/a", kind="do"), task(2, "/do/0/a/do/0/b", 1))
         found = kinds(RunTaskFaulted(task=2, error=ERROR), RunFaulted(error=ERROR), before=before)
