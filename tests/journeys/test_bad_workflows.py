@@ -241,7 +241,7 @@ class TestACall:
         for address, run in begun.items():
             found = run.ended()
             error = found["error"] or {}
-            said = "FOLDWORK_CALL_NETWORKS_ALLOWED", "http and https", "notation"
+            said = "FOLDWORK_CALL_NETWORKS_ALLOWED", "FOLDWORK_CALL_ORIGINS", "http and https", "notation"
             if (found["status"], error.get("status")) != ("faulted", 403) or not any(
                 each in error["detail"] for each in said
             ):
