@@ -37,6 +37,8 @@ def _without_nul(text: str) -> str:
 
 def _storable_scalar(value: Any) -> None:
     """Refuse what JSON in UTF-8 cannot carry, or what a reader could not take back."""
+    if value is None or value is True or value is False:
+        return
     if isinstance(value, str):
         _without_nul(value)
         if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):

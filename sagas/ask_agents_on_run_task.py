@@ -44,7 +44,7 @@ def react(
             return [CancelTask(task_id=task_id, reason=NO_LONGER_WANTED)] if task_id is not None else []
         case TaskCompleted(result=result):
             waiting = state.end(entity_id)
-            return [answer(waiting, result)] if waiting is not None else []
+            return [answer(waiting.run_id, waiting.task, result)] if waiting is not None else []
         case TaskFailed() | TaskTimedOut() | TaskCancelled():
             waiting = state.end(entity_id)
             return [fail(waiting, _error(event))] if waiting is not None else []

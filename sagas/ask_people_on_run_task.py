@@ -132,7 +132,7 @@ def _answer(approval_id: str, event: ApprovalEnd, state: AskedPeople) -> list[Re
         answered = {"approved": event.decision == "approve", "timed_out": True}
         by_deadline: dict[str, JsonValue] = {"actor": None, "decision": event.decision, "answer": event.answer}
         decisions = [*decisions, {**by_deadline, "comment": None}]
-    return [answer(waiting, {**answered, "decisions": list(decisions)})]
+    return [answer(waiting.run_id, waiting.task, {**answered, "decisions": list(decisions)})]
 
 
 ASK_PEOPLE_ON_RUN_TASK = Saga(

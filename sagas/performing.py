@@ -9,7 +9,7 @@ import orjson
 import structlog
 from pydantic import JsonValue, ValidationError
 
-from events.run_parts import DocumentsAwaited, ParentTask, RunError
+from events.run_parts import DocumentsAwaited, RunError
 from infra.calls.call import FUNCTIONS, carry_out, fetch_documents, run_process
 from infra.calls.contract import CallContext, CallFailed, CallSettings
 from infra.calls.resources import CallResources
@@ -88,7 +88,7 @@ class Calls:
             return None
         try:
             found = await self._answer(tenant_id, stream_id, task, awaited, state, send)
-            return answer(ParentTask(run_id=run_id, task=task), found)
+            return answer(run_id, task, found)
         except StoreUnavailable:
             # The log is away for a moment: that is not the call's fault.
             raise

@@ -112,9 +112,8 @@ class Refused:
         return FailRunTask(run_id=self.run_id, task=self.task, error=error(self.name, f"{message} ({code})"))
 
 
-def answer(waiting: ParentTask, value: JsonValue) -> Ask:
+def answer(run_id: str, task: int, value: JsonValue) -> Ask:
     """Give a task what it waits for; one that is refused it, since it is too large, fails."""
-    run_id, task = waiting.run_id, waiting.task
     return Ask(AnswerRunTask(run_id=run_id, task=task, answer=value), Refused(run_id, task, RUNTIME))
 
 

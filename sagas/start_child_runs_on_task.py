@@ -172,7 +172,7 @@ def _undone(child_id: str, event: End, state: ChildRuns) -> list[Reaction]:
         # Only the run itself knows whether it undid what it had done before.
         return [_compensate(child_id, undoing)]
     if undoing is not None:
-        return [answer(undoing, None)]
+        return [answer(undoing.run_id, undoing.task, None)]
     if parked is not None and isinstance(event, RunCompensated):
         return [RetryRunCompensation(run_id=parked.run_id)]
     return []
@@ -183,7 +183,7 @@ def _end(child_id: str, event: End, state: ChildRuns) -> list[Reaction]:
     if waiting is None:
         return []
     if isinstance(event, RunCompleted):
-        return [answer(waiting, event.output)]
+        return [answer(waiting.run_id, waiting.task, event.output)]
     return [fail(waiting, _error(event))]
 
 

@@ -42,7 +42,7 @@ def react(
             return [CancelJob(job_id=job_id, reason=NO_LONGER_WANTED)] if job_id is not None else []
         case JobCompleted(result=result):
             waiting = state.end(entity_id)
-            return [answer(waiting, result)] if waiting is not None else []
+            return [answer(waiting.run_id, waiting.task, result)] if waiting is not None else []
         case JobFailed(error=detail):
             waiting = state.end(entity_id)
             return [fail(waiting, error(RUNTIME, detail))] if waiting is not None else []

@@ -66,7 +66,12 @@ def evaluate_guarded(
 
 def seconds_spent() -> float:
     """How long this process has waited for its child in all, so that others have their turn after a costly stretch."""
-    return guard_of(BOUNDS).seconds_spent
+    return _own_guard().seconds_spent
+
+
+@cache
+def _own_guard() -> Guard:
+    return guard_of(BOUNDS)
 
 
 @cache

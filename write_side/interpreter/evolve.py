@@ -68,8 +68,7 @@ def evolve(state: RunState, event: RunEvent) -> RunState:
             return _cancelled(state, task)
         case RunTaskSkipped(task=task, parent=parent, reference=reference):
             above = with_child(state.nodes[parent], reference)
-            ended = after_child(replace(above, children=above.children - 1), reference, above.data, "continue")
-            return replace(state, begun=task).with_node(ended)
+            return state.with_node(after_child(above, reference, above.data, "continue"), begun=task)
         case RunIterationStarted() | RunIterationCompleted() | RunEventConsumed():
             return _round_changed(state, event)
         case RunEventEmitted(task=task):
@@ -157,8 +156,10 @@ def _started(state: RunState, event: RunTaskStarted) -> RunState:
         items=None if event.items is None else tuple(event.items),
         awaits=event.awaits,
     )
-    begun = replace(state, begun=max(state.begun, event.task)).with_node(node)
-    return begun if parent is None else begun.with_node(with_child(parent, event.reference))
+    begun = max(state.begun, event.task)
+    if parent is None:
+        return state.with_node(node, begun=begun)
+    return state.with_node(node, with_child(parent, event.reference), begun=begun)
 
 
 def _phase(state: RunState, awaits: Awaited | None) -> Phase:
@@ -170,8 +171,8 @@ def _phase(state: RunState, awaits: Awaited | None) -> Phase:
 
 
 def _answered(node: Node, answer: JsonValue, then: str | None) -> Node:
-    done = replace(node, prepared=True, answered=True, answer=answer, answered_then=then, phase="answered")
-    return replace(done, section="", cursor=-1, then=None)
+    ended = replace(node, section="", cursor=-1, then=None, phase="answered")
+    return replace(ended, prepared=True, answered=True, answer=answer, answered_then=then)
 
 
 def _completed(state: RunState, event: RunTaskCompleted) -> RunState:
@@ -189,8 +190,8 @@ def _completed(state: RunState, event: RunTaskCompleted) -> RunState:
     parent = state.nodes.get(node.parent)
     if parent is None:
         return state.with_node(replace(node, phase="answered", closed=True))
-    ended = after_child(replace(parent, children=parent.children - 1), node.reference, event.output, event.then)
-    return state.without(event.task).with_node(ended)
+    ended = after_child(parent, node.reference, event.output, event.then)
+    return state.with_node(ended, gone=(event.task,))
 
 
 def _remember(state: RunState, node: Node, output: JsonValue, run_id: str | None) -> RunState:

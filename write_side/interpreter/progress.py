@@ -28,8 +28,10 @@ def place_in_list(reference: str) -> int:
 
 def after_child(parent: Node, reference: str, output: JsonValue, then: str | None) -> Node:
     """What a task is after one of those below it has ended."""
-    place = place_in_list(reference)
+    place, children = place_in_list(reference), parent.children - 1
     if is_branch(parent, reference):
         outputs = {**parent.outputs, place: output}
-        return replace(parent, outputs=outputs, then=then if then == "end" else parent.then, phase="ready")
-    return replace(parent, section=section_of(reference), cursor=place, then=then, data=output, phase="ready")
+        then = then if then == "end" else parent.then
+        return replace(parent, children=children, outputs=outputs, then=then, phase="ready")
+    section = section_of(reference)
+    return replace(parent, children=children, section=section, cursor=place, then=then, data=output, phase="ready")

@@ -1,9 +1,9 @@
 """What is known of a run: its open tasks, its context, and what would have to be undone."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import JsonValue
 
@@ -143,20 +143,28 @@ class RunState:
         """Whether nothing more happens by itself."""
         return self.status in ENDED
 
-    def with_node(self, node: Node) -> "RunState":
-        """With this task as it is now; it takes its turn if it can go on."""
-        ready = self.ready
-        if node.phase in ("ready", "answered", "faulted"):
-            if node.task not in ready:
-                ready = (*ready, node.task)
-        elif node.task in ready:
-            ready = tuple(number for number in ready if number != node.task)
-        return replace(self, nodes={**self.nodes, node.task: node}, ready=ready)
+    def with_node(self, *changed: Node, gone: Collection[int] = (), **more: Any) -> "RunState":
+        """With tasks as they are now, without those that are gone, and with `more` fields; each task takes its turn if it can go on.
+
+        At once, since each copy of a state costs as much as all else that an event of a run changes.
+        """
+        nodes, ready = dict(self.nodes), self.ready
+        for number in gone:
+            nodes.pop(number, None)
+        if gone:
+            ready = tuple(number for number in ready if number not in gone)
+        for node in changed:
+            nodes[node.task] = node
+            if node.phase in ("ready", "answered", "faulted"):
+                if node.task not in ready:
+                    ready = (*ready, node.task)
+            elif node.task in ready:
+                ready = tuple(number for number in ready if number != node.task)
+        return replace(self, nodes=nodes, ready=ready, **more)
 
     def without(self, *numbers: int) -> "RunState":
         """Without these tasks."""
-        nodes = {number: node for number, node in self.nodes.items() if number not in numbers}
-        return replace(self, nodes=nodes, ready=tuple(number for number in self.ready if number not in numbers))
+        return self.with_node(gone=numbers)
 
     def below(self, task: int) -> list[int]:
         """The open tasks below one, the latest first."""
