@@ -84,7 +84,7 @@ class TestAnAppend:
 
     def test_ends_after_a_stretch_of_costly_expressions(self) -> None:
         slow = {"set": {"a": "${ [range(90000)] | map(. * 2) | length }"}}
-        ended = run([{f"t{place}": slow} for place in range(6)])
+        ended = run([{f"t{place}": slow} for place in range(20)])
         assert ended.status == "completed"
         assert any(isinstance(event, RunAdvanced) for event in ended.events)
 
