@@ -16,6 +16,7 @@ from events.run import (
     RunSuspended,
     RunTaskCancelled,
     RunTaskFaulted,
+    RunTaskRetried,
     RunTaskStarted,
 )
 from events.run_compensation import RunCompensationSkipped, RunCompensationStarted
@@ -243,6 +244,9 @@ def _happened(command: Interpreted, run: Run) -> Sequence[RunEvent]:
             return [RunTaskFaulted(task=node.task, error=error, given_up=given_up)]
         case FireRunTimer() if node.phase == "awaiting" and isinstance(node.awaits, TimerAwaited):
             return [answered(run, node, node.input)]
+        case FireRunTimer() if state.suspended and node.phase == "delayed" and run.at >= (node.retry_at or run.at):
+            # Its time has come only once: by the clock of whoever resumes the run it may not have yet.
+            return [RunTaskRetried(task=node.task, attempt=node.attempt)]
         case TimeOutRunTask() if state.status in TIMED and node.phase not in ("answered", "faulted"):
             below = [RunTaskCancelled(task=number) for number in state.below(node.task)]
             error = standard("timeout", "it took longer than its timeout", node.reference)

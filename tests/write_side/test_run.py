@@ -15,14 +15,16 @@ from events.run import (
     RunTaskStarted,
 )
 from events.run_compensation import RunCompensationSkipped, RunTaskCompensated
-from events.run_parts import UndoingAwaited
+from events.run_parts import RunError, UndoingAwaited
 from tests.write_side.running import START, WAITING, Failed, run, workflow
 from write_side.run import RUN
 from write_side.run_commands import (
+    AdvanceRun,
     AnswerRunTask,
     CancelRun,
     CompensateRun,
     FailRunTask,
+    FireRunTimer,
     ResumeRun,
     RetryRun,
     RetryRunCompensation,
@@ -110,6 +112,16 @@ class TestPausing:
         found.tell(AnswerRunTask(run_id="r1", task=1, answer=1))
         assert not asked(found, "b")
         assert found.tell(ResumeRun(run_id="r1")).status == "completed"
+
+    def test_loses_no_attempt_whose_time_comes_meanwhile_by_another_clock(self):
+        retry = {"delay": {"seconds": 10}, "limit": {"attempt": {"count": 2}}}
+        found = run([{"t": {"try": [{"a": CALL}], "catch": {"retry": retry}}}], answer=waiting)
+        found.send(FailRunTask(run_id="r1", task=2, error=RunError(type="t", status=500), at=START))
+        found.send(SuspendRun(run_id="r1"))
+        found.send(FireRunTimer(run_id="r1", task=1, due_at=START + timedelta(seconds=10), at=START))
+        found.send(ResumeRun(run_id="r1"))
+        found.send(AdvanceRun(run_id="r1", at=START))
+        assert len(asked(found, "a")) == 2
 
     def test_is_done_once_and_undone_once(self, given):
         past = run([{"a": CALL}], answer=waiting).events
