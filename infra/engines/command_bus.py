@@ -7,14 +7,15 @@ the same answer once.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from events.envelope import Origin
 from events.event import Event
 from infra.adapters.event_store import Append, Appended, EventStore, NewEvent, StreamMoved, Write
-from infra.engines.command_request import Change, Outcome, Request, Submitted, came_true, fingerprint
-from infra.engines.stream_cache import CachedStream, EventCodec, StreamCache
+from infra.engines.command_request import Change, Outcome, Request, Submitted, came_true, fingerprint, load_for
+from infra.engines.stream_cache import CachedStream, EventCodec, Key, StreamCache
 from infra.errors import Invalid, Rejection, VersionConflict
 from infra.ids import new_uuid7, utc_now
 from infra.patterns.decider import HISTORY, Command, DeciderCatalog
@@ -71,15 +72,17 @@ class CommandBus:
 
         A command that is refused is refused for good before the next one is looked at.
         """
-        begun = [
-            Request(command, origin, self._deciders.of(type(command)), None, remember)
-            for command, origin, remember in requests
-        ]
-        await self._load_for(begun)
+        begun = [Request(c, origin, self._deciders.of(type(c)), None, remember) for c, origin, remember in requests]
+        await load_for(begun, self._streams)
         submitted: list[Submitted | Appended | Exception] = []
-        for request in begun:
+        read_until = 0
+        for number, request in enumerate(begun):
             try:
                 outcome = await self._begin(request)
+                if not isinstance(outcome, asyncio.Future) and number >= read_until:
+                    read_until = number + self._settings.load_streams_max
+                    await self._read_again(begun[number:read_until])
+                    outcome = await self._begin(request)
                 if isinstance(outcome, asyncio.Future):
                     submitted.append(outcome)
                 else:
@@ -108,20 +111,17 @@ class CommandBus:
 
     async def prefetch(self, commands: Sequence[tuple[str, Command]]) -> None:
         """Have at hand the streams of commands that will come soon, each with its tenant."""
-        await self._streams.load_all(
-            [(tenant_id, self._deciders.of(type(c)).stream_of(c)) for tenant_id, c in commands]
-        )
+        await self._streams.load_all([(tenant, self._deciders.of(type(c)).stream_of(c)) for tenant, c in commands])
 
-    async def _load_for(self, requests: Sequence[Request]) -> None:
-        """Load what the commands are about in one query instead of one after another."""
-        wanted: dict[tuple[str, str], None] = {}
+    async def _read_again(self, requests: Sequence[Request]) -> None:
+        """Read together what those are about that would be refused as of what is known: alone each would wait for the one before."""
+        doubtful: set[Key] = set()
         for request in requests:
-            tenant_id, own = request.origin.tenant_id, request.decider.stream_of(request.command)
-            known = self._streams.find((tenant_id, own))
-            state = request.decider.initial if known is None else known.state
-            streams = [*request.decider.consults(request.command, state), *([] if request.command.creates else [own])]
-            wanted.update(((tenant_id, stream), None) for stream in streams)
-        await self._streams.load_all(wanted)
+            with suppress(Exception):
+                if self._decide(request, [])[0].events:
+                    continue
+            doubtful.update(request.stream_keys())
+        await asyncio.gather(*(self._streams.refresh(key) for key in doubtful), return_exceptions=True)
 
     async def _begin(self, request: Request) -> Outcome:
         """Decide and queue, once every stream that the command touches is at hand."""
@@ -177,10 +177,10 @@ class CommandBus:
                         self._written(request, answer)
                     return answer
             else:
-                known = await self._known(request)
-                if known is not None:
-                    return known
                 if request.fresh.issuperset(request.streams()):
+                    known = await self._known(request)
+                    if known is not None:
+                        return known
                     if request.under_way:
                         await asyncio.wait(request.under_way)
                     if all(came_true(append) for append in request.under_way):

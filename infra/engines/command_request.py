@@ -8,7 +8,7 @@ from hashlib import blake2b
 from events.envelope import Origin
 from events.event import Event
 from infra.adapters.event_store import Appended
-from infra.engines.stream_cache import CachedStream
+from infra.engines.stream_cache import CachedStream, Key, StreamCache
 from infra.errors import Rejection
 from infra.patterns.decider import Command, Decider
 
@@ -49,6 +49,9 @@ class Request:
     def streams(self) -> list[str]:
         return [change.stream_id for change in self.looked_at]
 
+    def stream_keys(self) -> list[Key]:
+        return [(self.origin.tenant_id, change.stream_id) for change in self.looked_at]
+
 
 def came_true(append: Submitted) -> bool:
     """Whether an append that has ended got into the log, and with it the state that something was decided on."""
@@ -59,3 +62,15 @@ def fingerprint(command: Command) -> bytes:
     """Tells a repeated command from another under the same id: 16 bytes over its name and the fields its sender gave."""
     given = command.model_dump_json(exclude_unset=True)
     return blake2b(f"{type(command).__name__}:{given}".encode(), digest_size=16).digest()
+
+
+async def load_for(requests: Sequence[Request], streams: StreamCache) -> None:
+    """Load what commands are about in one query instead of one after another."""
+    wanted: dict[Key, None] = {}
+    for request in requests:
+        tenant_id, own = request.origin.tenant_id, request.decider.stream_of(request.command)
+        known = streams.find((tenant_id, own))
+        state = request.decider.initial if known is None else known.state
+        needed = [*request.decider.consults(request.command, state), *([] if request.command.creates else [own])]
+        wanted.update(((tenant_id, stream), None) for stream in needed)
+    await streams.load_all(wanted)
