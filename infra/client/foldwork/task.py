@@ -37,7 +37,6 @@ class Task:
         self._live = f"live.{token(self.tenant)}.task.{token(self.id)}"
         self._steps = 0
         self._tokens = 0
-        self._own = uuid4().hex[:12]
         self._in_order = asyncio.Lock()
 
     async def say(self, content: str, role: str = "assistant") -> None:
@@ -93,4 +92,4 @@ class Task:
                 if refused.code != "command-id-reused":
                     raise
                 # An earlier attempt reported something else as this step.
-                await self.send(command, f"{command_id}/{self._own}", **fields)
+                await self.send(command, f"{command_id}/{uuid4().hex[:12]}", **fields)

@@ -78,6 +78,7 @@ class WorkPull:
         self._asked = 0
         self._heard = 0.0
         self._ended = asyncio.Event()
+        self._asking: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Deliver for ever."""
@@ -89,8 +90,19 @@ class WorkPull:
                 log.info("work is not delivered: %r", lost)
             await asyncio.sleep(PAUSE_S)
 
-    async def ask(self) -> None:
-        """Ask for as much as there is room for; a little room is left until it is worth a request."""
+    def ask(self) -> None:
+        """Ask soon for as much as there is room for then: what ends at the same moment makes room together."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask_soon())
+
+    async def _ask_soon(self) -> None:
+        try:
+            await self._ask()
+        except (NatsError, OSError):
+            self.disturb()
+
+    async def _ask(self) -> None:
+        """A little room is left until it is worth a request."""
         room = self._room()
         wanted = room - self._asked
         if not self._inbox or wanted <= 0 or (self._asked and wanted * 4 < room + self._asked):
@@ -134,7 +146,7 @@ class WorkPull:
         self._inbox = inbox
         try:
             while not self._ended.is_set():
-                await self.ask()
+                await self._ask()
                 try:
                     await asyncio.wait_for(self._ended.wait(), HEARTBEAT_S)
                 except TimeoutError:
@@ -161,7 +173,7 @@ class WorkPull:
             return
         self._asked -= int(headers.get("Nats-Pending-Messages", 0))
         if status == "408" or description in _GOES_ON:
-            await self.ask()
+            await self._ask()
         else:
             log.info("work is not delivered: %s %s", status, description)
             self._ended.set()

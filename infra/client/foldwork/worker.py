@@ -191,7 +191,7 @@ class Worker:
             log.exception("task %s is given back", task.id)
         finally:
             await self._tell(self._replies.pop(task.id), verdict)
-        await self._pull.ask()
+        self._pull.ask()
 
     async def _carry_out(self, task: Task) -> None:
         end = f"{task.id}/end"
