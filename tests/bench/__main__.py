@@ -15,6 +15,7 @@ from tests.bench.figures import Figure, show
 from tests.bench.in_process import in_process_figures
 from tests.bench.pipeline import pipeline_figures
 from tests.bench.system import system_figures
+from tests.bench.workers import worker_figures
 from tests.bench.workflows import workflow_figures
 
 
@@ -32,13 +33,17 @@ async def measure(only: str | None) -> list[Figure]:
         servers.erase()
     if only in (None, "system"):
         figures += await asyncio.to_thread(lambda: uvloop.run(system_figures()))
+    if only in (None, "workers"):
+        figures += await asyncio.to_thread(lambda: uvloop.run(worker_figures()))
     return figures
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="just bench", description=__doc__)
     parser.add_argument("--output", choices=("table", "json"), default="table", help="json: also written to bench.json")
-    parser.add_argument("--only", choices=("in-process", "pipeline", "workflows", "system"), help="measure one part")
+    parser.add_argument(
+        "--only", choices=("in-process", "pipeline", "workflows", "system", "workers"), help="measure one part"
+    )
     arguments = parser.parse_args()
     configure_logging("bench", "WARNING", text=True)
     # As every process of Foldwork does.
