@@ -17,10 +17,8 @@ from sagas.run_waits import (
     GivenUp,
     Refused,
     Waiting,
-    answer,
     begun,
     error,
-    fail,
     fail_invalid,
     waits,
 )
@@ -43,11 +41,9 @@ def react(
             task_id = state.given_up(event, entity_id)
             return [CancelTask(task_id=task_id, reason=NO_LONGER_WANTED)] if task_id is not None else []
         case TaskCompleted(result=result):
-            waiting = state.end(entity_id)
-            return [answer(waiting.run_id, waiting.task, result)] if waiting is not None else []
+            return state.answered(entity_id, result)
         case TaskFailed() | TaskTimedOut() | TaskCancelled():
-            waiting = state.end(entity_id)
-            return [fail(waiting, _error(event))] if waiting is not None else []
+            return state.failed(entity_id, _error(event))
         case _:
             pass
     return []

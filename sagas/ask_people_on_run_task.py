@@ -35,7 +35,6 @@ from sagas.run_waits import (
     answer,
     begun,
     error,
-    fail,
     fail_invalid,
     waits,
 )
@@ -83,9 +82,7 @@ def react(
             return _answer(entity_id, event, state)
         case ApprovalCancelled(reason=reason):
             state.decisions.pop(entity_id, None)
-            waiting = state.end(entity_id)
-            cancelled = error(RUNTIME, reason, title="The approval was cancelled")
-            return [fail(waiting, cancelled)] if waiting is not None else []
+            return state.failed(entity_id, error(RUNTIME, reason, title="The approval was cancelled"))
         case _:
             pass
     return []

@@ -79,6 +79,16 @@ class Waiting(BaseModel):
             self.give_up(waiting.run_id, waiting.task)
         return waiting
 
+    def answered(self, outside_id: str, value: JsonValue) -> list[Ask]:
+        """What is there is given to the task that waited for it, if any does."""
+        waiting = self.end(outside_id)
+        return [] if waiting is None else [answer(waiting.run_id, waiting.task, value)]
+
+    def failed(self, outside_id: str, error: RunError) -> list[FailRunTask]:
+        """The task that waited for what has failed is told so, if any does."""
+        waiting = self.end(outside_id)
+        return [] if waiting is None else [fail(waiting, error)]
+
     def give_up(self, run_id: str, task: int) -> str | None:
         """What a task waited for, if it did; it does no more."""
         outside_id = self.outside.get(run_id, {}).pop(task, None)

@@ -16,10 +16,8 @@ from sagas.run_waits import (
     GivenUp,
     Refused,
     Waiting,
-    answer,
     begun,
     error,
-    fail,
     fail_invalid,
     waits,
 )
@@ -41,15 +39,11 @@ def react(
             job_id = state.given_up(event, entity_id)
             return [CancelJob(job_id=job_id, reason=NO_LONGER_WANTED)] if job_id is not None else []
         case JobCompleted(result=result):
-            waiting = state.end(entity_id)
-            return [answer(waiting.run_id, waiting.task, result)] if waiting is not None else []
+            return state.answered(entity_id, result)
         case JobFailed(error=detail):
-            waiting = state.end(entity_id)
-            return [fail(waiting, error(RUNTIME, detail))] if waiting is not None else []
+            return state.failed(entity_id, error(RUNTIME, detail))
         case JobCancelled(reason=reason):
-            waiting = state.end(entity_id)
-            cancelled = error(RUNTIME, reason, title="The job was cancelled")
-            return [fail(waiting, cancelled)] if waiting is not None else []
+            return state.failed(entity_id, error(RUNTIME, reason, title="The job was cancelled"))
         case _:
             pass
     return []

@@ -157,6 +157,25 @@ class TestAFeed:
             for found in await asyncio.gather(*waiting):
                 assert [record.position for record in found] == [1, 2]
 
+    async def test_wakes_nobody_for_events_of_other_types(self, log: Log, settings: Settings) -> None:
+        async with running(log, played(log, []), settings) as feed:
+            clock = asyncio.get_running_loop().time
+            begun = clock()
+            interested = asyncio.ensure_future(feed.after(0, 10, 30, ["thing.third"]))
+            others = asyncio.ensure_future(feed.after(0, 10, 0.3, ["thing.other"]))
+            await asyncio.sleep(0.01)
+            assert [record.type for record in await log.grow(1)] == ["thing.third"]
+            assert [record.position for record in await asyncio.wait_for(interested, 10)] == [1]
+            assert [record.position for record in await others] == [1]
+            assert clock() - begun >= 0.3
+
+    async def test_wakes_whoever_could_have_a_whole_batch(self, log: Log, settings: Settings) -> None:
+        async with running(log, played(log, []), settings) as feed:
+            waiting = asyncio.ensure_future(feed.after(0, 4, 30, ["thing.never"]))
+            await asyncio.sleep(0.01)
+            await log.grow(4)
+            assert [record.position for record in await asyncio.wait_for(waiting, 10)] == [1, 2, 3, 4]
+
     async def test_goes_on_after_both_were_away(self, log: Log, settings: Settings) -> None:
         await log.grow(10)
         log.away = True

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from events.run import RunCompleted, RunStarted, RunTaskStarted
+from events.run import RunStarted, RunTaskStarted
 from tests.write_side.running import Running, workflow
 from write_side.interpreter.cheap import is_cheap
 from write_side.run import RUN
@@ -57,10 +57,3 @@ class TestACostlyRun:
         (started,) = running.send(StartRun(run_id="r1", workflow_id=running.workflow_id, input={"a": 1}))
         assert isinstance(started, RunStarted)
         assert not started.going
-
-
-class TestAStartedRun:
-    def test_is_told_to_go_on_only_once(self) -> None:
-        running = Running(workflow(CHEAP["a set"]["do"]))
-        assert isinstance(running.start({"a": 1}).events[-1], RunCompleted)
-        assert running.output == {"b": 1}
