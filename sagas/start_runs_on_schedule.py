@@ -222,4 +222,5 @@ START_RUNS_ON_SCHEDULE = Saga(
         RunEventEmitted,
     ),
     react=react,
+    slow=(MessagePublished, RunEventEmitted),
 )

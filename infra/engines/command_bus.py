@@ -15,10 +15,12 @@ from events.envelope import Origin
 from events.event import Event
 from infra.adapters.event_store import Append, Appended, EventStore, NewEvent, StreamMoved, Write
 from infra.engines.command_request import Change, Outcome, Request, Submitted, came_true, fingerprint, load_for
+from infra.engines.deciding import Deciding
 from infra.engines.stream_cache import CachedStream, EventCodec, Key, StreamCache
 from infra.errors import Invalid, Rejection, VersionConflict
+from infra.expressions.guard import WouldWait
 from infra.ids import new_uuid7, utc_now
-from infra.patterns.decider import HISTORY, Command, DeciderCatalog
+from infra.patterns.decider import Command, DeciderCatalog
 from infra.settings import Settings
 
 
@@ -26,9 +28,6 @@ class EventTooLarge(Invalid):
     """An event of this command would be larger than the log accepts."""
 
     status = 413
-
-
-_NO_OTHERS: dict[str, Any] = {}
 
 
 class CommandBus:
@@ -48,6 +47,7 @@ class CommandBus:
         self._settings = settings
         self._clock = clock
         self._streams = StreamCache(store, deciders, codec, settings.cached_streams_max, settings.events_per_snapshot)
+        self._deciding = Deciding(deciders, self._streams)
         self.on_written: Callable[[Request, Appended], None] = lambda request, answer: None
 
     async def execute(
@@ -61,7 +61,7 @@ class CommandBus:
         request = Request(command, origin, self._deciders.of(type(command)), expected_version, remember)
         missing: list[str] = []
         outcome = self._begin_with_what_is_known(request, missing)
-        if missing:
+        if missing or request.waits:
             outcome = await self._begin(request)
         return await self._finish(request, outcome)
 
@@ -118,7 +118,7 @@ class CommandBus:
         doubtful: set[Key] = set()
         for request in requests:
             with suppress(Exception):
-                if self._decide(request, [])[0].events:
+                if self._deciding.decide(request, [])[0].events:
                     continue
             doubtful.update(request.stream_keys())
         await asyncio.gather(*(self._streams.refresh(key) for key in doubtful), return_exceptions=True)
@@ -133,24 +133,40 @@ class CommandBus:
         while True:
             missing: list[str] = []
             outcome = self._begin_with_what_is_known(request, missing)
+            if request.waits:
+                outcome = await self._begin_in_turn(request, missing)
             if not missing:
                 return outcome
             await asyncio.gather(*(self._streams.load((tenant_id, stream_id)) for stream_id in missing))
 
+    async def _begin_in_turn(self, request: Request, missing: list[str]) -> Outcome:
+        """Decide what has to wait for something slow: beside the loop, one after another for each stream, until nothing moved meanwhile."""
+        async with self._deciding.turn(request):
+            for _ in range(self._settings.conflict_retries_max + 1):
+                outcome = self._begin_with_what_is_known(request, missing)
+                if not request.waits:
+                    return outcome
+                await self._deciding.think(request)
+        raise VersionConflict("What this was decided on moved again and again; try again shortly.")
+
     def _begin_with_what_is_known(self, request: Request, missing: list[str]) -> Outcome:
         """Decide and queue; a Rejection or None (nothing to do) still has to be confirmed.
 
-        Streams that are not at hand are named in `missing`; the outcome means nothing then.
+        Streams that are not at hand are named in `missing`; the outcome means nothing then, and also if the request `waits`.
         """
         outcome: Outcome = None
+        request.waits = False
         try:
-            changes = self._decide(request, missing)
+            changes = self._deciding.decide(request, missing)
             if missing:
                 return None
             if changes[0].events:
                 return self._submit(request, changes)
         except Rejection as rejection:
             outcome = rejection
+        except WouldWait:
+            request.waits = True
+            return None
         request.under_way = [c.stream.tail for c in request.looked_at if c.stream.tail is not None]
         return outcome
 
@@ -221,53 +237,6 @@ class CommandBus:
         stream_id = request.decider.stream_of(request.command)
         stream = await self._streams.load((request.origin.tenant_id, stream_id))
         return Appended(stream_id, stream.version, await self._store.head(), ())
-
-    def _decide(self, request: Request, missing: list[str]) -> Sequence[Change]:
-        """The changes a command asks for, decided without a pause, so that all states belong together.
-
-        The own stream comes first, then companions, then consulted streams.
-        """
-        command, decider = request.command, request.decider
-        own = self._look(request, decider.stream_of(command), missing, creates=command.creates)
-        consulted = [
-            self._look(request, stream_id, missing) for stream_id in decider.consults(command, own.stream.state)
-        ]
-        request.looked_at = changes = [own, *consulted]
-        if request.recalled is None and (recalled := decider.recalls(command)) is not None:
-            missing.append(recalled)
-        if missing:
-            return changes
-        expected = request.expected_version
-        if expected is not None and own.stream.version != expected:
-            actual = own.stream.version
-            message = f"Stream {own.stream_id} is at version {actual}, not {expected}."
-            raise VersionConflict(message, stream_id=own.stream_id, expected=expected, actual=actual)
-        others = {c.stream_id: c.stream.state for c in consulted} if consulted else _NO_OTHERS
-        if request.recalled is not None:
-            others = {**others, HISTORY: request.recalled}
-        own.events = decider.decide_all(command, own.stream.state, others)
-        if not own.events:
-            return changes
-        for number, companion in enumerate(decider.companions(command, own.stream.state), 1):
-            other = self._deciders.of(type(companion))
-            beside = self._look(request, other.stream_of(companion), missing)
-            changes.insert(number, beside)
-            if not missing:
-                beside.events = other.decide_all(companion, beside.stream.state, {})
-        return changes
-
-    def _look(self, request: Request, stream_id: str, missing: list[str], *, creates: bool = False) -> Change:
-        key = (request.origin.tenant_id, stream_id)
-        decider = self._deciders.of_stream(stream_id)
-        stream = self._streams.find(key)
-        if stream is None:
-            stream = CachedStream(0, decider.initial)
-            if creates and not request.fresh:
-                # Most likely new: the append will tell if it is not.
-                self._streams.begin(key, stream)
-            else:
-                missing.append(stream_id)
-        return Change(stream_id, decider, stream)
 
     def _submit(self, request: Request, changes: Sequence[Change]) -> Submitted:
         """Queue the append, and go on from the state after it."""

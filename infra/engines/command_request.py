@@ -24,6 +24,20 @@ class Change:
     after: CachedStream | None = None
 
 
+@dataclass(slots=True)
+class Thought:
+    """What a decider came to, or its refusal, about the streams that it looked at as they stood then."""
+
+    streams: Sequence[tuple[CachedStream, int]]
+    came_to: Sequence[Event] | Rejection
+
+    def holds(self, looked_at: Sequence[tuple[CachedStream, int]]) -> bool:
+        """Whether it was about just these, and nothing has moved."""
+        pairs = zip(self.streams, looked_at, strict=False)
+        same = all(then is now and version == at for (then, version), (now, at) in pairs)
+        return len(self.streams) == len(looked_at) and same
+
+
 Submitted = asyncio.Future[Appended]
 Outcome = Submitted | Rejection | None
 
@@ -33,7 +47,8 @@ class Request:
     """A command on its way.
 
     `looked_at` are the streams of its last decision, `fresh` those that were read again before it, and `under_way` the appends that
-    a decision to write nothing was built on. `recalled` are the events of the stream that the command recalls.
+    a decision to write nothing was built on. `recalled` are the events of the stream that the command recalls. `waits` if it could not be
+    decided without waiting for something slow; `thought` is what came of that.
     """
 
     command: Command
@@ -45,6 +60,8 @@ class Request:
     fresh: frozenset[str] = frozenset()
     under_way: Sequence[Submitted] = ()
     recalled: Sequence[Event] | None = None
+    waits: bool = False
+    thought: Thought | None = None
 
     def streams(self) -> list[str]:
         return [change.stream_id for change in self.looked_at]

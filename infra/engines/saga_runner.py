@@ -80,6 +80,7 @@ class SagaRunner:
         self.name = saga.name
         self.version = saga.version
         self.types = frozenset(event.type for event in saga.handles)
+        self._slow = frozenset(event.type for event in saga.slow)
         self._saga = saga
         self._store = store
         self._bus = bus
@@ -107,15 +108,15 @@ class SagaRunner:
         async for records, _ in read_ahead(self._store, reached, position, list(self.types), size):
             for record in records:
                 if record.position not in skipped:
-                    self._refold(record)
+                    await self._refold(record)
             self._since_snapshot += len(records)
         self._reached = position
         if self._since_snapshot > self._settings.saga_snapshot_events * REFOLDED_SHARE_MAX:
             await self._snapshot(connection, position)
 
-    def _refold(self, record: Record) -> None:
+    async def _refold(self, record: Record) -> None:
         try:
-            self._react(record)
+            await self._reactions(record)
         except Poison:
             log.warning("an event that was handled cannot be any more", saga=self.name, position=record.position)
 
@@ -126,7 +127,7 @@ class SagaRunner:
         sending: list[Sending] = []
         timers: list[dict[str, Any]] = []
         for record in records:
-            envelope, reactions = self._react(record)
+            envelope, reactions = await self._reactions(record)
             for number, reaction in enumerate(reactions):
                 origin = self._origin(record, envelope, f"{record.id}/{self.name}/{number}")
                 if isinstance(reaction, Schedule):
@@ -146,12 +147,18 @@ class SagaRunner:
         crash_point("saga.before_checkpoint")
         return effects
 
-    def _react(self, record: Record) -> tuple[Envelope[Any], Sequence[Reaction]]:
+    async def _reactions(self, record: Record) -> tuple[Envelope[Any], Sequence[Reaction]]:
+        if record.type in self._slow:
+            return await asyncio.to_thread(self._react, record, self._states)
+        return self._react(record, self._states)
+
+    def _react(self, record: Record, states: dict[str, Any]) -> tuple[Envelope[Any], Sequence[Reaction]]:
+        """States are given, since a thread may still be at work when the runner has begun anew."""
         try:
             envelope = to_envelope(record, self._decoder)
-            state = self._states.get(record.tenant_id)
+            state = states.get(record.tenant_id)
             if state is None:
-                state = self._states[record.tenant_id] = self._saga.state()
+                state = states[record.tenant_id] = self._saga.state()
             return envelope, self._saga.react(envelope, state)
         except Exception as cause:
             raise Poison(record) from cause

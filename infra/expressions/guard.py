@@ -26,6 +26,20 @@ _REAP_SECONDS_MAX = 10.0
 _FROM_OUTSIDE = frozenset({0, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 
+class WouldWait(Exception):
+    """The answer would have to be waited for, in a thread that must not wait now."""
+
+
+class _Here(threading.local):
+    """What is so in this thread."""
+
+    may_wait = True
+
+
+HERE = _Here()
+"""`may_wait` is False while a thread does what others wait for: instead of asking its child a guard raises WouldWait then."""
+
+
 class _Late(Exception):
     """The child did not take or give the bytes in time."""
 
@@ -58,7 +72,12 @@ class Guard:
         return None if self._process is None else self._process.pid
 
     def ask(self, body: bytes, answer_bytes_max: int) -> bytes:
-        """The child's answer to a request; ExpressionFailed if it is too slow, too large or killed its child."""
+        """The child's answer to a request.
+
+        Raises ExpressionFailed if it is too slow, too large or killed its child, and WouldWait where nothing may wait.
+        """
+        if not HERE.may_wait:
+            raise WouldWait
         with self._lock:
             began = monotonic()
             try:

@@ -46,6 +46,7 @@ class Saga(Generic[S]):
     `react(envelope, state)` brings the state up to date in place and returns what is to be done. It sees every event of `handles` once
     and in log order, and must depend on nothing else, so that a second run over the same events gives the same commands with the
     same derived ids. A command that a decider rejects is dropped, but for an Ask: what a saga must know about is an event.
+    Reacting to an event of `slow` may have to wait for a guarded child: a thread does so, and the process goes on with all else.
     """
 
     name: str
@@ -53,3 +54,4 @@ class Saga(Generic[S]):
     state: type[S]
     handles: tuple[type[Event], ...]
     react: Callable[[Envelope[Any], S], Sequence[Reaction]]
+    slow: tuple[type[Event], ...] = ()

@@ -7,6 +7,7 @@ from pydantic import JsonValue
 
 from infra.expressions.bounds import BOUNDS
 from infra.expressions.failure import MESSAGE_CHARACTERS_MAX, ExpressionFailed
+from infra.expressions.guard import HERE, WouldWait
 from infra.expressions.lexer import NAMES_REFUSED
 from infra.expressions.program import compile_only, evaluate, evaluate_guarded
 
@@ -160,6 +161,14 @@ class TestCompiling:
         compile_only(".a.b", ())
         compile_only('$context.a | test("x")', ("context",))
         compile_only("def f: f; f", ())
+
+    def test_asks_the_child_about_all_but_paths(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(HERE, "may_wait", False)
+        for path in (".", ".a.b", "$context.a"):
+            compile_only(path, ("context",))
+        for other in (".a + 1", "$other.a"):
+            with pytest.raises(WouldWait):
+                compile_only(other, ("context",))
 
     @pytest.mark.parametrize("expression", ["$context", ".a |", "", "nothing_known", 'test("a"; "b"; "c"; "d")', "env"])
     def test_refuses_what_cannot(self, expression: str) -> None:
