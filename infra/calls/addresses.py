@@ -179,7 +179,7 @@ class _CheckedNetwork(httpcore.AsyncNetworkBackend):
 
 
 @functools.cache
-def _certificates() -> ssl.SSLContext:
+def certificates() -> ssl.SSLContext:
     """Whom to trust; read once, which takes 50 ms."""
     return ssl.create_default_context()
 
@@ -189,7 +189,7 @@ class _Pool(httpx.AsyncHTTPTransport):
 
     def __init__(self, connections_max: int, network: httpcore.AsyncNetworkBackend | None) -> None:
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=_certificates(),
+            ssl_context=certificates(),
             max_connections=connections_max,
             max_keepalive_connections=connections_max // 4,
             keepalive_expiry=5.0,

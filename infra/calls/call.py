@@ -112,7 +112,8 @@ def _recordable(output: JsonValue, failure: FailureType) -> JsonValue:
 
 async def _within(seconds: float | None, call: Awaitable[T]) -> T:
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds) as timer:
             return await call
     except TimeoutError as late:
-        raise CallFailed("timeout", f"The call did not end within {seconds:g} s.") from late
+        within = f" within {seconds:g} s" if timer.expired() else ", since something it needs did not answer in time"
+        raise CallFailed("timeout", f"The call did not end{within}.") from late

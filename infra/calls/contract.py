@@ -63,7 +63,8 @@ class CallSettings:
 
     `networks_allowed` are CIDRs; `hosts_allowed` are `host` or `host:port`; `origins` sends what is meant for one origin to another
     (`{"https://api.example.com": "http://127.0.0.1:9000"}`), which needs no further permission. `process_account` is the user that
-    processes run as: by default the server's own, and `nobody` if that is root.
+    processes run as: by default the server's own, and `nobody` if that is root. `pending_bytes_max` is what waits to be taken from NATS,
+    beyond which it is lost; a WebSocket is asked every `ping_s` whether it is still there, and has as long to say so.
     """
 
     networks_allowed: tuple[str, ...] = ()
@@ -87,6 +88,11 @@ class CallSettings:
     protos_max: int = 16
     tokens_max: int = 1_000
     messages_max: int = 1_000
+    pending_bytes_max: int = 16 << 20
+    reconnects_max: int = 8
+    reconnect_s_max: float = 5
+    ping_s: float = 20
+    close_s_max: float = 1
     process_s_max: float = 60
     process_memory_bytes_max: int = 512 << 20
     process_output_bytes_max: int = 262_144

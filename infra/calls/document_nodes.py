@@ -20,11 +20,15 @@ def resolved(document: Node, node: JsonValue) -> dict[str, JsonValue]:
             return found
         if not isinstance(reference, str) or not reference.startswith("#/"):
             raise CallFailed("configuration", "The document refers to another document, which is not followed.")
-        place: JsonValue = dict(document)
-        for step in reference[2:].split("/"):
-            place = node_of(place).get(step.replace("~1", "/").replace("~0", "~"))
-        found = node_of(place)
+        found = node_of(pointed_at(dict(document), reference[1:]))
     raise CallFailed("configuration", "The document's references go in a circle.")
+
+
+def pointed_at(value: JsonValue, pointer: str) -> JsonValue:
+    """What is at a JSON pointer (RFC 6901) that leads through objects; None if nothing is."""
+    for step in pointer.split("/")[1:]:
+        value = node_of(value).get(step.replace("~1", "/").replace("~0", "~"))
+    return value
 
 
 def node_of(value: JsonValue) -> dict[str, JsonValue]:

@@ -27,7 +27,7 @@ from tests.journeys.bad_definitions import (
     SECRET,
     yields,
 )
-from tests.journeys.redirects import ELSEWHERE, Redirects
+from tests.journeys.redirects import ELSEWHERE, Redirects, asyncapi_calls
 from tests.kit.system import Run, SystemWithEnvironment, Workflows, running
 from tests.write_side.running import workflow
 
@@ -237,6 +237,17 @@ class TestACall:
             begun[f"a function at {elsewhere}"] = _begin(workflows, [{"a": {"call": elsewhere}}])
             schema = {"schema": {"resource": {"endpoint": elsewhere}}}
             begun[f"a schema at {elsewhere}"] = _begin(workflows, [{"a": {"set": {"a": 1}, "input": schema}}])
+        hosts = (
+            "169.254.169.254",
+            "metadata.google.internal",
+            f"localhost:{port}",
+            f"[::1]:{port}",
+            "0x7f.1",
+            "10.0.0.1",
+        )
+        for place in (f"{protocol}/{host}" for protocol in ("ws", "wss", "nats") for host in hosts):
+            for number, task in enumerate(asyncapi_calls(f"http://127.0.0.2:{allowed}", place)):
+                begun[f"{place} {number}"] = _begin(workflows, [{"a": task}])
         wrong = {}
         for address, run in begun.items():
             found = run.ended()
@@ -251,6 +262,9 @@ class TestACall:
     def test_follows_no_redirect(self, workflows: Workflows, allowed: int) -> None:
         found = _begin(workflows, [{"a": _get(f"http://127.0.0.2:{allowed}/away")}]).ended()
         assert (found["status"], found["error"]["status"]) == ("faulted", 302)
+        for task in asyncapi_calls(f"http://127.0.0.2:{allowed}", f"ws/127.0.0.2:{allowed}"):
+            found = _begin(workflows, [{"a": task}]).ended()
+            assert (found["status"], found["error"]["status"]) == ("faulted", 302)
 
     def test_to_what_the_operator_allowed_is_made(self, workflows: Workflows, allowed: int) -> None:
         assert _begin(workflows, [{"a": _get(f"http://127.0.0.2:{allowed}/")}]).ended()["status"] == "completed"

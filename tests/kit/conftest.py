@@ -10,6 +10,7 @@ import pytest
 from infra.settings import Settings
 from infra.supervisor import Supervisor
 from tests.infra.calls.grpc_server import GrpcServer, grpc_server
+from tests.infra.calls.websocket_server import WebSocketServer, websocket_server_in_a_thread
 from tests.kit.outside import Outside
 from tests.kit.routes import GREETER, ROUTES, SECRETS
 from tests.kit.routes_of_statements import ROUTES as MORE_ROUTES
@@ -84,6 +85,13 @@ def outside(world: Outside) -> Outside:
     """The world outside, which has not been asked anything yet."""
     world.forget()
     return world
+
+
+@pytest.fixture
+def talker() -> Iterator[WebSocketServer]:
+    """Who speaks WebSocket, as a test has it behave."""
+    with websocket_server_in_a_thread() as found:
+        yield found
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ class Refused:
     pointer: str
 
 
-Said = Plays | Own | NotHere | Refused
+Said = Plays | Own | NotHere
 
 
 @dataclass(frozen=True, slots=True)

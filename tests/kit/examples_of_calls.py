@@ -1,6 +1,6 @@
 """Examples that call somebody: HTTP with every authentication, OpenAPI, AsyncAPI, gRPC, MCP, and functions."""
 
-from tests.kit.example import Ask, Own, Plays, Refused, Said
+from tests.kit.example import Ask, Own, Plays, Said
 from tests.kit.routes import CATALOG, FAKE, FILES, LUKE, PETS, PETSTORE, SWAPI, TATOOINE, TOKEN, TOKEN_OF_OIDC
 
 AVAILABLE = [pet for pet in PETS.values() if pet["status"] == "available"]
@@ -26,7 +26,7 @@ CALLS: dict[str, Said] = {
     "authentication-oidc-secret": Plays({"petId": 1}, output=PETS[1], asks=(_pet(1, **_bearer(TOKEN_OF_OIDC)),)),
     "authentication-reusable": Plays({"petId": 69, "token": "t0"}, output=PETS[69], asks=(_pet(69, **_bearer("t0")),)),
     "call-asyncapi-publish": Own("test_publishes_the_pet"),
-    "call-asyncapi-subscribe-consume-amount": Refused("/do/0/getNotifications/with/protocol"),
+    "call-asyncapi-subscribe-consume-amount": Own("test_takes_five_messages"),
     "call-asyncapi-subscribe-consume-forever-foreach": Own("test_passes_on_each_message_for_ever"),
     "call-asyncapi-subscribe-consume-until": Own("test_takes_messages_until_there_are_five"),
     "call-asyncapi-subscribe-consume-while": Own("test_takes_messages_while_there_are_less_than_five"),

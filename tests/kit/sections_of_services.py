@@ -51,9 +51,11 @@ SERVICES: dict[str, dict[str, str]] = {
     },
     "AsyncAPI Outbound Message": {
         "the payload is what is sent": "test_examples_over_nats.py::test_publishes_the_pet",
+        "the headers go with the handshake of a WebSocket": "test_asyncapi_over_websocket.py::test_is_sent_with_its_headers",
     },
     "AsyncAPI Inbound Message": {
         "a message has its payload": "test_examples_over_nats.py::test_takes_messages_until_there_are_five",
+        "a message has its correlation id where its document says": "test_examples_over_websocket.py::test_takes_five_messages",
         "a message has its headers and its correlation id": "test_asyncapi_over_nats.py::test_has_its_headers_and_its_correlation_id",
     },
     "AsyncAPI Subscription": {
@@ -68,6 +70,9 @@ SERVICES: dict[str, dict[str, str]] = {
         "while ends the subscription": "test_examples_over_nats.py::test_takes_messages_while_there_are_less_than_five",
         "amount ends the subscription": "test_asyncapi_over_nats.py::test_ends_with_its_amount_of_messages_that_its_filter_lets_through",
         "for ends the subscription": "test_asyncapi_over_nats.py::test_ends_with_its_time",
+        "amount ends a subscription over WebSocket": "test_examples_over_websocket.py::test_takes_five_messages",
+        "for ends a subscription over WebSocket": "test_asyncapi_over_websocket.py::test_ends_with_its_time",
+        "while and until end a subscription over WebSocket": "test_asyncapi_over_websocket.py::test_ends_with_its_condition",
     },
     "MCP Transport": {
         "there must be one transport": "test_dsl_refused_calls.py",

@@ -60,7 +60,9 @@ TASKS: dict[str, dict[str, str]] = {
         "channel and message publish, in a document of 2.6": "test_asyncapi_over_nats.py::test_is_published_to_with_a_message",
         "channel and subscription subscribe, in a document of 2.6": "test_asyncapi_over_nats.py::test_is_subscribed_to_with_a_subscription",
         "digest is no authentication of NATS": "test_dsl_refused_calls.py",
-        "only NATS is spoken": "test_dsl_refused_calls.py",
+        "only NATS and WebSocket are spoken": "test_dsl_refused_calls.py",
+        "ws is WebSocket, with TLS and without": "test_asyncapi_websocket_addresses.py::test_is_where_the_operator_sends_a_server",
+        "digest answers a handshake's challenge": "test_asyncapi_over_websocket.py::test_carries_what_answers_its_challenge",
     },
     "HTTP Call": {
         "a method must be there": "test_dsl_refused_calls.py",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from infra.supervisor import Supervisor
-from tests.kit.example import NotHere, Own, Plays, Refused, Said
+from tests.kit.example import NotHere, Own, Plays, Said
 from tests.kit.examples_of_calls import CALLS
 from tests.kit.examples_of_tasks import TASKS
 from tests.kit.outside import Outside
@@ -17,7 +17,6 @@ from tests.kit.system import Run, Workflows
 
 EXAMPLES: dict[str, Said] = {**TASKS, **CALLS}
 PLAYED = {name: said for name, said in EXAMPLES.items() if isinstance(said, Plays)}
-REFUSED = {name: said for name, said in EXAMPLES.items() if isinstance(said, Refused)}
 """What can be played by the table alone; the last ones are started first, since they wait for long."""
 
 FOLDER = specification()
@@ -60,12 +59,6 @@ class TestAnExample:
         said = PLAYED[name]
         run = slow.get(name) or begin(workflows, name, said.given)
         compare(run, said, outside.asked)
-
-
-class TestAnExampleThatIsNotSupported:
-    @pytest.mark.parametrize("name", sorted(REFUSED))
-    def test_is_refused_at_its_registration(self, workflows: Workflows, name: str) -> None:
-        assert workflows.refused(text_of(name)) == [REFUSED[name].pointer]
 
 
 class TestTheTable:

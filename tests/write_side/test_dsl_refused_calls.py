@@ -44,7 +44,7 @@ OF_CALLS = (
     ),
     Refused(
         "AsyncAPI Call",
-        "only NATS is spoken",
+        "only NATS and WebSocket are spoken",
         with_(f"{ASYNC}, operation: b, message: {{}}, protocol: kafka", "asyncapi"),
         f"{A}/with/protocol",
     ),

@@ -26,8 +26,10 @@ from write_side.definition.values import OpenPart, Part, below, is_expression, j
 from write_side.definition.walk import parts, tasks
 
 LANGUAGE = "jq"
-PROTOCOL = "nats"
-"""The protocol in which messages are published and taken."""
+PROTOCOLS = ("nats", "ws")
+"""The protocols in which messages are published and taken."""
+DIGESTS = "ws"
+"""The one whose connections begin with a request over HTTP."""
 SCRIPT_LANGUAGES = ("javascript", "js", "python")
 LATEST = "latest"
 DIRECTIVES_OF_BRANCHES = ("continue", "exit", "end")
@@ -136,9 +138,10 @@ def _of_address(pointer: str, endpoint: Endpoint) -> Iterator[Place]:
 
 
 def _of_asyncapi(pointer: str, call: AsyncApiArguments, definition: Definition) -> Iterator[Place]:
-    if call.server is None and call.protocol not in (None, PROTOCOL):
-        yield below(pointer, "protocol"), f"must be {PROTOCOL}: other protocols are not spoken here"
-    yield from _of_digest(pointer, call.authentication, definition)
+    if call.server is None and call.protocol not in (None, *PROTOCOLS):
+        yield below(pointer, "protocol"), f"must be one of {', '.join(PROTOCOLS)}: others are not spoken here"
+    if call.protocol != DIGESTS:
+        yield from _of_digest(pointer, call.authentication, definition)
 
 
 def _of_digest(pointer: str, authentication: Authentication | None, definition: Definition) -> Iterator[Place]:

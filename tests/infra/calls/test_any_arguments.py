@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.calls.asyncapi_document import find_channel
+from infra.calls.asyncapi_handshake import handshake_of
 from infra.calls.call import FUNCTIONS, CallContext, CallFailed, CallSettings, carry_out, open_resources, run_process
 from infra.calls.openapi_document import find_operation
 
 WORDS = """
 get post http https nats /a /a/{b} {b} # #/paths/~1a http://127.0.0.1:1/ https://example.com/ http://0x7f.1/
-nats://a:1 a:b content response simple form query path header cookie body formData 2.0 3.0.0 2.6.0 1
+nats://a:1 ws wss ws://a/b a:b content response simple form query path header cookie body formData 2.0 3.0.0 2.6.0 1
 tools/list message/send client_credentials application/json PT1S shell python ${ . } é
 """
 NAMES = """
@@ -24,6 +25,7 @@ parameters channel operation server name variables protocol message payload subs
 while until transport http stdio command arguments environment timeout agentCard url swagger openapi asyncapi
 paths /a get post parameters in style explode required requestBody content servers host basePath schemes
 consumes channels operations address $ref bindings nats queue publish subscribe enum default shell script
+ws query method const additionalProperties messages message correlationId location oneOf pathname
 language code source stdin return proto service host port
 """
 plain = (
@@ -101,6 +103,7 @@ def test_any_document_of_asyncapi_is_read_or_refused(
     document |= {"asyncapi": version, "servers": {"s": server}, "channels": {"c": channel}}
     document["operations"] = {"o": {"channel": {"$ref": "#/channels/c"}}}
     try:
-        find_channel(document, arguments | {"channel": "c", "operation": "o"})
+        found = find_channel(document, arguments | {"channel": "c", "operation": "o"})
+        handshake_of(found, {"a": "b"}, {})
     except CallFailed as refused:
         assert refused.type == "configuration"  # noqa: PT017

@@ -18,7 +18,7 @@ NAME = "service.example.com"
 def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A certificate of NAME's own, which this machine trusts for the length of the test."""
     file = certify(NAME, tmp_path / "certificate.pem")
-    monkeypatch.setattr(addresses, "_certificates", lambda: ssl.create_default_context(cafile=str(file)))
+    monkeypatch.setattr(addresses, "certificates", lambda: ssl.create_default_context(cafile=str(file)))
     return file
 
 

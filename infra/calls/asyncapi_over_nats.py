@@ -1,0 +1,165 @@
+"""AsyncAPI over NATS: a channel is a subject; its binding may name the queue group that shares the messages.
+
+Guarantee: a message is published at least once, with the call's key as its `Nats-Msg-Id`; while subscribed, messages come at most once.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import nats.errors
+from nats.aio.client import Client
+
+from infra.calls.addresses import certificates
+from infra.calls.asyncapi_document import Channel
+from infra.calls.asyncapi_protocol import Cut, Message, Protocol, Receive
+from infra.calls.authentication import authorize
+from infra.calls.contract import Arguments, CallContext, CallFailed, map_of, plain
+
+_MESSAGE_ID = "Nats-Msg-Id"
+_PORT = 4222
+_FORBIDDEN = "permissions violation"
+_BROKEN = (nats.errors.Error, OSError, ValueError)
+
+
+async def _publish(channel: Channel, message: Message, policy: Arguments, context: CallContext) -> None:
+    async with _connected(channel, policy, context) as client:
+        try:
+            await client.publish(
+                channel.address, message.data, headers={_MESSAGE_ID: context.key} | dict(message.headers)
+            )
+            await client.arrived(context)
+        except (nats.errors.BadSubjectError, nats.errors.MaxPayloadError, ValueError) as refused:
+            raise CallFailed("configuration", f"The message cannot be published: {refused}") from refused
+        except _BROKEN as broken:
+            raise _failure(channel, broken) from broken
+
+
+@asynccontextmanager
+async def _listen(channel: Channel, policy: Arguments, context: CallContext) -> AsyncIterator[Receive]:
+    settings = context.settings
+    async with _connected(channel, policy, context) as client:
+        try:
+            subscription = await client.subscribe(
+                channel.address,
+                queue=plain(channel.binding.get("queue")),
+                pending_bytes_limit=settings.pending_bytes_max,
+            )
+            await client.arrived(context)
+        except (nats.errors.BadSubjectError, ValueError) as refused:
+            raise CallFailed("configuration", f"The subject cannot be listened to: {refused}") from refused
+        except _BROKEN as broken:
+            raise _failure(channel, broken) from broken
+
+        async def receive() -> Message:
+            try:
+                received = await subscription.next_msg(timeout=None)
+            except _BROKEN as broken:
+                raise Cut(_failure(channel, broken).detail) from broken
+            return Message(received.data, received.headers or {})
+
+        yield receive
+
+
+NATS = Protocol(_publish, _listen)
+
+
+class _OneServer(Client):
+    """A client that stays with the server whose address was checked, whatever others that one speaks of."""
+
+    needs_tls = False
+    forbidden: Exception | None = None
+
+    async def arrived(self, context: CallContext) -> None:
+        """Wait until the server has had all that was sent; raises what it said against it."""
+        await self.flush(max(1, int(context.settings.connect_s_max)))
+        if self.forbidden:
+            raise self.forbidden
+
+    async def note(self, error: Exception) -> None:
+        """What breaks is raised where it is waited for, but for what a server says in passing."""
+        if _FORBIDDEN in str(error):
+            self.forbidden = error
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        if initial_connection and self.needs_tls and not info.get("tls_required"):
+            raise nats.errors.SecureConnRequiredError
+        await super()._process_info({**info, "connect_urls": []}, initial_connection)
+
+
+@asynccontextmanager
+async def _connected(channel: Channel, policy: Arguments, context: CallContext) -> AsyncIterator[_OneServer]:
+    options = await _credentials(policy, context)
+    try:
+        async with asyncio.timeout(context.settings.connect_s_max):
+            client = await _connect(channel, options, context)
+    except (*_BROKEN, TimeoutError) as broken:
+        raise _failure(channel, broken) from broken
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def _connect(channel: Channel, options: dict[str, Any], context: CallContext) -> _OneServer:
+    host, port, tls, addresses = await _places(channel, context)
+    if tls:
+        options = options | {"tls": certificates(), "tls_hostname": host.strip("[]")}
+    for address in addresses[:-1]:
+        try:
+            return await _connect_to(address, port, tls, options, context)
+        except OSError:
+            continue
+    return await _connect_to(addresses[-1], port, tls, options, context)
+
+
+async def _connect_to(address: str, port: int, tls: bool, options: dict[str, Any], context: CallContext) -> _OneServer:
+    client = _OneServer()
+    client.needs_tls = tls
+    place = f"[{address}]" if ":" in address else address
+    await client.connect(
+        [f"nats://{place}:{port}"],
+        allow_reconnect=False,
+        max_reconnect_attempts=1,
+        reconnect_time_wait=0,
+        connect_timeout=max(1, int(context.settings.connect_s_max)),
+        error_cb=client.note,
+        **options,
+    )
+    return client
+
+
+async def _places(channel: Channel, context: CallContext) -> tuple[str, int, bool, list[str]]:
+    """Host, port, whether it is TLS, and the addresses to connect to: where the operator sends what is meant for this server, or
+    those that are allowed.
+    """
+    for old, new in context.settings.origins.items():
+        meant, target = urlsplit(old), urlsplit(new)
+        if meant.scheme in {"nats", "tls"} and (meant.hostname, meant.port or _PORT) == (channel.host, channel.port):
+            host = str(target.hostname)
+            return host, target.port or _PORT, target.scheme == "tls", [host]
+    addresses = await context.resources.addresses.allowed(channel.host, channel.port)
+    return channel.host, channel.port, channel.tls, addresses
+
+
+async def _credentials(policy: Arguments, context: CallContext) -> dict[str, Any]:
+    if "basic" in policy:
+        basic = map_of(policy, "basic")
+        return {"user": plain(basic.get("username")), "password": plain(basic.get("password"))}
+    if "digest" in policy:
+        raise CallFailed("configuration", "NATS does not know the authentication 'digest'.")
+    authorization = await authorize(policy, context)
+    return {"token": authorization.parameter} if authorization else {}
+
+
+def _failure(channel: Channel, broken: Exception) -> CallFailed:
+    where = f"The NATS server {channel.host[:200]}:{channel.port}"
+    if _FORBIDDEN in str(broken):
+        return CallFailed("authorization", f"{where} does not permit this.")
+    if isinstance(broken, nats.errors.AuthorizationError) or "uthorization" in str(broken):
+        return CallFailed("authentication", f"{where} refused the credentials.")
+    if isinstance(broken, TimeoutError):
+        return CallFailed("timeout", f"{where} did not answer in time.")
+    return CallFailed("communication", f"{where} failed: {type(broken).__name__}.")
