@@ -7,5 +7,6 @@ holds what all share. What an optional extra installs is imported by the first c
 To add a function: one file with `async def <function>_call(arguments, context)`, which raises nothing but CallFailed, and its line in
 `call.py`. Every byte that leaves goes through `exchange.py`, or to an address that `addresses.py` gave.
 
-To add a protocol of AsyncAPI: a file beside `asyncapi_over_nats.py` with a `Protocol`, and its line in `asyncapi_call.py` and `asyncapi_document.py`.
+To add a protocol of AsyncAPI: a file beside `asyncapi_over_nats.py` with a `Protocol`, its line in `asyncapi_call.py`, and its schemes
+in `asyncapi_document.py`.
 """
