@@ -126,3 +126,15 @@ class TestWhatIsRaisedWhereAMessageIsTaken:
         scripted.says = {b"PONG": b"MSG hello 1 2\r\n42\r\n"}
         with pytest.raises(raised, match="not the server's fault"):
             await hear(CallContext("k", context.resources, take=take), server, scripted, **{"while": "true"})
+
+    async def test_if_it_is_late_is_not_taken_for_the_end_of_the_subscription(
+        self, context: CallContext, server: OtherSide, scripted: ScriptedServer
+    ) -> None:
+        async def take(message: JsonValue) -> bool:
+            raise TimeoutError
+
+        scripted.says = {b"PONG": b"MSG hello 1 2\r\n42\r\n"}
+        taking = CallContext("k", context.resources, take=take)
+        for consume in ({"while": "true"}, {"while": "true", "for": "PT9S"}):
+            with pytest.raises(CallFailed, match=r"timeout 408: .*something it needs"):
+                await hear(taking, server, scripted, **consume)
