@@ -32,7 +32,8 @@ async def asyncapi_call(arguments: Arguments, context: CallContext) -> JsonValue
     `context.keep` accepts, `{"payload", "headers"}` and `correlationId` if there is one, until `amount` of them are there, `for` is over or
     `context.go_on` says no (asked before the first and after each). With `context.take` each message is handed to that, and the output is
     empty. What `keep`, `go_on` and `take` raise goes through. `for` begins once it listens for the first time, and goes on while it
-    connects again, which it tries `reconnects_max` times between two messages.
+    connects again, which it tries `reconnects_max` times in a row: a connection that held for `reconnect_s_max`, or brought a message
+    that counts, ends the row.
 
     CallFailed: authorization if the server may not be reached or does not permit it, authentication if it refuses, communication if it
     fails, timeout if it does not answer, configuration for a document that does not describe this over a protocol that is spoken here.
@@ -89,22 +90,25 @@ async def _collect(
     context: CallContext,
 ) -> None:
     """Listen until there is enough, over as many connections as it takes."""
-    settings, cuts = context.settings, 0
+    settings, loop, cuts = context.settings, asyncio.get_running_loop(), 0
     while True:
+        opened_at, before = None, len(collection.messages)
         try:
             async with PROTOCOLS[channel.protocol].listen(channel, policy, context) as receive:
+                opened_at = loop.time()
                 if duration_s is not None and timer.when() is None:
-                    timer.reschedule(asyncio.get_running_loop().time() + duration_s)
+                    timer.reschedule(opened_at + duration_s)
                 while collection.wants_more():
-                    message = await receive()
-                    cuts = 0
-                    if not await collection.add(message):
+                    if not await collection.add(await receive()):
                         return
                 return
         except CallFailed as failed:
             # Who was reached before and is away now may only be starting again.
-            passing = isinstance(failed, Cut) or (cuts and failed.type in ("communication", "timeout"))
-            if not passing or cuts == settings.reconnects_max:
+            is_away = opened_at is None and cuts and failed.type in ("communication", "timeout")
+            held = opened_at is not None and loop.time() - opened_at >= settings.reconnect_s_max
+            if held or len(collection.messages) > before:
+                cuts = 0
+            if not (isinstance(failed, Cut) or is_away) or cuts == settings.reconnects_max:
                 raise
             cuts += 1
         await asyncio.sleep(min(_RECONNECT_S_MIN * 2 ** (cuts - 1), settings.reconnect_s_max))

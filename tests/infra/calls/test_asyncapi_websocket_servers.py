@@ -139,14 +139,29 @@ class TestWhoListens:
             taken = await found
         assert taken == [{"payload": 1, "headers": {}}, {"payload": 2, "headers": {}}]
 
-    async def test_gives_up_on_one_that_says_nothing_between_its_ends(
+    @pytest.mark.parametrize("before", [(), ("welcome",)])
+    async def test_gives_up_on_one_that_says_nothing_that_counts_between_its_ends(
+        self, server: OtherSide, heard: WebSocketServer, before: tuple[str, ...]
+    ) -> None:
+        heard.behaves[PATH] = ends(1001, *before)
+        async with calling(reconnects_max=2) as context:
+            choosing = CallContext("k", context.resources, keep=lambda message: False)
+            with pytest.raises(CallFailed, match="communication 500"):
+                await carry_out("asyncapi", hearing(server, version_3(heard.address), {"amount": 1}), choosing)
+        assert len(heard.shaken) == 3
+
+    async def test_connects_again_as_often_as_it_has_to_where_connections_hold(
         self, server: OtherSide, heard: WebSocketServer
     ) -> None:
-        heard.behaves[PATH] = ends(1001)
-        async with calling(reconnects_max=2, reconnect_s_max=0.1) as context:
-            with pytest.raises(CallFailed, match="communication 500"):
-                await carry_out("asyncapi", hearing(server, version_3(heard.address), {"amount": 1}), context)
-        assert len(heard.shaken) == 3
+        async def hold(connection: ServerConnection) -> None:
+            await asyncio.sleep(0.15)
+            await connection.close(1001)
+
+        heard.behaves[PATH] = hold
+        async with calling(reconnects_max=1, reconnect_s_max=0.1) as context:
+            arguments = hearing(server, version_3(heard.address), {"amount": 1, "for": "PT1S"})
+            assert await carry_out("asyncapi", arguments, context) == []
+        assert len(heard.shaken) > 2
 
     async def test_has_what_it_has_when_its_time_is_over_while_it_is_cut(
         self, server: OtherSide, context: CallContext
