@@ -1,4 +1,5 @@
-"""The command `foldwork`. Each side adds its own commands through the entry point group `foldwork.commands`.
+"""The command `foldwork`. Each side adds its own commands through the entry point group `foldwork.commands`, and other distributions
+whole programs, which read their arguments themselves, through `foldwork.programs`.
 
 Exit codes: 0 done (status: all is well), 1 failed (status: something is not), 2 wrong usage.
 """
@@ -24,6 +25,7 @@ from infra.tail import CloudEvent, Tail
 from infra.telemetry import configure_logging
 
 COMMANDS = "foldwork.commands"
+PROGRAMS = "foldwork.programs"
 TAIL_EVENTS = 20
 CONSUMER_COLUMNS = ("name", "kind", "state", "position", "lag", "dead_letters")
 LETTER_COLUMNS = ("consumer", "position", "tenant_id", "stream_id", "type", "attempts", "parked_at", "wanted", "cause")
@@ -243,6 +245,24 @@ def add_commands(found: Iterable[EntryPoint]) -> None:
             app.command(entry.name)(command)
 
 
+def add_programs(found: Iterable[EntryPoint]) -> None:
+    """Add programs of other distributions; each is called with its arguments."""
+    for entry in found:
+        taking = {"allow_extra_args": True, "ignore_unknown_options": True}
+        app.command(entry.name, help="(--help tells)", context_settings=taking, add_help_option=False)(_program(entry))
+
+
+def _program(entry: EntryPoint) -> Callable[[typer.Context], None]:
+    def command(context: typer.Context) -> None:
+        try:
+            program = entry.load()
+        except Exception as broken:
+            fail(f"The command `{entry.name}` cannot be loaded: {type(broken).__name__}: {broken}")
+        program(context.args)
+
+    return command
+
+
 def _broken(name: str, cause: Exception) -> Callable[[], None]:
     def command() -> None:
         fail(f"The command `{name}` cannot be loaded: {type(cause).__name__}: {cause}")
@@ -253,4 +273,5 @@ def _broken(name: str, cause: Exception) -> Callable[[], None]:
 
 def main() -> None:
     add_commands(entry_points(group=COMMANDS))
+    add_programs(entry_points(group=PROGRAMS))
     app()

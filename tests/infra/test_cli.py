@@ -82,6 +82,11 @@ def a_command() -> None:
     typer.echo("it works")
 
 
+def a_program(arguments: list[str]) -> None:
+    """A program of another distribution."""
+    typer.echo(" ".join(arguments))
+
+
 class TestACommandOfAnotherSide:
     @pytest.fixture(autouse=True)
     def own_app(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,6 +98,14 @@ class TestACommandOfAnotherSide:
         monkeypatch.setitem(cli.__dict__, "a_command", a_command)
         cli.add_commands([EntryPoint("works", "infra.cli:a_command", cli.COMMANDS)])
         assert foldwork("works").output == "it works\n"
+
+    def test_reads_its_arguments_itself_if_it_is_a_program(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(cli.__dict__, "a_program", a_program)
+        entries = [("works", "infra.cli:a_program"), ("broken", "no_such_distribution:run")]
+        cli.add_programs([EntryPoint(name, value, cli.PROGRAMS) for name, value in entries])
+        assert foldwork("works", "--name", "a", "--help", "b").output == "--name a --help b\n"
+        result = foldwork("broken", "--name", "a")
+        assert (result.exit_code, "`broken` cannot be loaded" in result.stderr) == (1, True)
 
     def test_that_is_broken_says_so_and_harms_no_other(self) -> None:
         cli.add_commands([EntryPoint("broken", "no_such_side.command:run", cli.COMMANDS)])

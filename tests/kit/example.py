@@ -1,4 +1,4 @@
-"""What is said of an example of the specification: how it runs to its end here, which test plays it, or why it cannot be had."""
+"""What is said of an example of the specification: how it runs to its end here, which test plays it, or why it is refused."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,20 +42,13 @@ class Own:
 
 
 @dataclass(frozen=True, slots=True)
-class NotHere:
-    """The effects of an example cannot be had on this machine."""
-
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
 class Refused:
     """What is valid, but not supported: its registration is refused with an error at this place, and nothing ever runs wrongly."""
 
     pointer: str
 
 
-Said = Plays | Own | NotHere
+Said = Plays | Own
 
 
 @dataclass(frozen=True, slots=True)

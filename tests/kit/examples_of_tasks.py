@@ -1,6 +1,6 @@
 """Examples that need nobody: data, flow, errors, waiting, processes and events."""
 
-from tests.kit.example import Ask, NotHere, Own, Plays, Said, event
+from tests.kit.example import Ask, Own, Plays, Said, event
 from tests.kit.routes import CASINO, PETSTORE, RACE, SERVICE
 from tests.write_side.dsl_case import STANDARD, UNSAID
 
@@ -8,7 +8,7 @@ TEMPERATURE = "com.fake-hospital.vitals.measurements.temperature"
 HEARTBEAT = "com.fake-hospital.vitals.measurements.bpm"
 CHECKED_OUT = "com.fake-hospital.patient.checked-out"
 SENSORS = {"source": "https://my.home.com/sensor"}
-NO_ENGINE = "a container is a compute job for a node with a container engine, and there is none here"
+CONTAINER = Own("test_runs_its_container_to_its_end")
 
 HOT, COOL = event(TEMPERATURE, {"temperature": 39}), event(TEMPERATURE, {"temperature": 37})
 FAST, NORMAL = event(HEARTBEAT, {"bpm": 120}), event(HEARTBEAT, {"bpm": 80})
@@ -70,16 +70,16 @@ TASKS: dict[str, Said] = {
     ),
     "raise-inline": Plays(error=NOT_IMPLEMENTED),
     "raise-reusable": Plays(error=NOT_IMPLEMENTED),
-    "run-container": NotHere(NO_ENGINE),
-    "run-container-cleanup-always": NotHere(NO_ENGINE),
-    "run-container-cleanup-eventually": NotHere(NO_ENGINE),
-    "run-container-stdin-and-arguments": NotHere(NO_ENGINE),
-    "run-container-with-name": NotHere(NO_ENGINE),
-    "run-container-with-pull-policy": NotHere(NO_ENGINE),
-    "run-return-all": NotHere(NO_ENGINE),
-    "run-return-code": NotHere(NO_ENGINE),
-    "run-return-none": NotHere(NO_ENGINE),
-    "run-return-stderr": NotHere(NO_ENGINE),
+    "run-container": CONTAINER,
+    "run-container-cleanup-always": CONTAINER,
+    "run-container-cleanup-eventually": CONTAINER,
+    "run-container-stdin-and-arguments": CONTAINER,
+    "run-container-with-name": CONTAINER,
+    "run-container-with-pull-policy": CONTAINER,
+    "run-return-all": CONTAINER,
+    "run-return-code": CONTAINER,
+    "run-return-none": CONTAINER,
+    "run-return-stderr": CONTAINER,
     "run-script-with-stdin-and-arguments": Own("test_writes_what_it_was_given"),
     "run-shell-stdin-and-arguments": Plays(output="STDIN was: Hello World\nARGS are Foo Bar\n"),
     "run-subflow": Own("test_runs_the_other_workflow"),

@@ -158,6 +158,7 @@ PARTS: dict[str, dict[str, str]] = {
         "eventually must say after what time": "test_dsl_refused.py",
         "a container is never deleted by default": "test_dsl_parts.py::test_is_pulled_if_missing_and_kept_by_default",
         "always and eventually are in the job that runs the container": "test_dsl_parts.py::test_may_be_deleted_after_some_time",
+        "a container is deleted at once, later or never": "test_container_handler.py::test_is_as_its_lifetime_says",
         "a time to delete it after must not be there unless it is deleted eventually": "test_dsl_refused.py",
     },
     "Process Result": {

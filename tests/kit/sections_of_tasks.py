@@ -167,6 +167,8 @@ TASKS: dict[str, dict[str, str]] = {
         "a pull policy must be one of three": "test_dsl_refused.py",
         "an image is pulled if it is not there by default": "test_dsl_parts.py::test_is_pulled_if_missing_and_kept_by_default",
         "stdin, command, arguments and environment are in the job": "test_dsl_parts.py::test_is_told_what_to_be_run_with",
+        "arguments go to the command or to the default one": "test_containers.py::test_follows_its_default_command_with_its_arguments",
+        "an image is pulled as its policy says": "test_containers.py::test_runs_its_container_to_its_end",
     },
     "Script Process": {
         "there must be code or a source": "test_dsl_refused.py",

@@ -128,7 +128,7 @@ def job_of(more: str, behind: str = "") -> JobAwaited:
 
 
 class TestAContainer:
-    """No worker of ours runs containers: what is looked at is what one is told to do."""
+    """What a node is told to do; what it does is looked at in tests/kit/test_containers.py."""
 
     def test_is_told_what_to_be_run_with(self) -> None:
         found = job_of(", name: '${ \"it-\\(.n)\" }', ports: {'80': 8080}, volumes: {'/a': '/b'}").request

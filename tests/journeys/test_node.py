@@ -1,0 +1,211 @@
+"""What a node worker does with jobs, against a running system: functions do them, so that no container engine is needed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from foldwork import Client, Job, JobError, Node
+from infra.cancellation import end
+from infra.settings import Settings
+from tests.faults.system import BreakableSystem, running_system
+
+WAIT_S_MAX = 30.0
+ENDED = {"completed", "failed", "cancelled"}
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
+
+_numbers = count(1)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def system() -> AsyncIterator[BreakableSystem]:
+    async with running_system(Settings()) as system:
+        yield system
+
+
+class Fleet:
+    """A tenant of its own with one machine, `box`."""
+
+    def __init__(self, system: BreakableSystem) -> None:
+        self.tenant = f"fleet-{next(_numbers)}"
+        self.urls = {"commands": system.url("write_side"), "queries": system.url("read_side")}
+        self.client = Client(**self.urls, tenant=self.tenant, give_up_after_s=WAIT_S_MAX)
+
+    def node(self, **handlers: Callable[[Job], Awaitable[Any]]) -> Node:
+        node = Node(
+            "box",
+            cpu_milli=2_000,
+            memory_mib=1_000,
+            gpu_count=2,
+            labels={"zone": "a"},
+            tenant=self.tenant,
+            heartbeat_s=0.5,
+            **self.urls,
+        )
+        for kind, handler in handlers.items():
+            node.job(kind)(handler)
+        return node
+
+    async def submit(self, kind: str, **fields: Any) -> str:
+        needs = {"cpu_milli": 500, "memory_mib": 100, **fields.pop("requirements", {})}
+        answer = await self.client.send("SubmitJob", {"kind": kind, "requirements": needs, **fields})
+        return answer.stream_id.removeprefix("job-")
+
+    async def job(self, job_id: str, *statuses: str) -> dict[str, Any]:
+        """Wait until a job has one of the statuses."""
+        async with asyncio.timeout(WAIT_S_MAX):
+            while True:
+                found: dict[str, Any] = await self.client.query(f"/v1/jobs/{job_id}")
+                if found["status"] in (statuses or ENDED):
+                    return found
+                await asyncio.sleep(0.05)
+
+    async def nodes(self) -> dict[str, str]:
+        return {row["node_id"]: row["status"] for row in (await self.client.query("/v1/nodes"))["data"]}
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def fleet(system: BreakableSystem) -> AsyncIterator[Fleet]:
+    found = Fleet(system)
+    async with found.client:
+        yield found
+
+
+@asynccontextmanager
+async def serving(node: Node) -> AsyncIterator["asyncio.Task[None]"]:
+    """It is killed in the end if it still serves then."""
+    work = asyncio.create_task(node.serve())
+    try:
+        async with asyncio.timeout(WAIT_S_MAX):
+            while not node.node_id and not work.done():
+                await asyncio.sleep(0.01)
+        yield work
+    finally:
+        await end(work)
+
+
+async def double(job: Job) -> dict[str, Any]:
+    return {"twice": 2 * job.payload["n"], "gpus": [[gpu.index, gpu.milli] for gpu in job.gpus]}
+
+
+async def fail(job: Job) -> None:
+    raise JobError("there is nothing to be done")
+
+
+class Sleeper:
+    """Does jobs for ever, or until `done` is set, and remembers of each attempt how it went."""
+
+    def __init__(self) -> None:
+        self.began: list[tuple[str, int]] = []
+        self.stopped: list[tuple[str, int]] = []
+        self.done = asyncio.Event()
+
+    async def do(self, job: Job) -> str:
+        self.began.append((job.id, job.attempt))
+        try:
+            await self.done.wait()
+        except asyncio.CancelledError:
+            self.stopped.append((job.id, job.attempt))
+            raise
+        return "woken"
+
+
+async def until(ready: Callable[[], Any]) -> None:
+    async with asyncio.timeout(WAIT_S_MAX):
+        while not ready():
+            await asyncio.sleep(0.02)
+
+
+class TestANode:
+    async def test_does_the_jobs_that_are_assigned_to_it(self, fleet: Fleet) -> None:
+        async with serving(fleet.node(double=double)):
+            job_id = await fleet.submit("double", payload={"n": 4}, requirements={"gpu_count": 1, "gpu_milli": 250})
+            found = await fleet.job(job_id)
+            assert (found["status"], found["result"]) == ("completed", {"twice": 8, "gpus": [[0, 250]]})
+            assert found["duration_ms"] >= 0
+            several = [await fleet.submit("double", payload={"n": number}) for number in range(20)]
+            assert [(await fleet.job(each))["result"]["twice"] for each in several] == [*range(0, 40, 2)]
+
+    async def test_says_why_an_attempt_failed(self, fleet: Fleet) -> None:
+        async with serving(fleet.node(fail=fail, double=double)):
+            found = await fleet.job(await fleet.submit("fail"))
+            assert (found["status"], found["error"]) == ("failed", "there is nothing to be done")
+            found = await fleet.job(await fleet.submit("double", retries=1))
+            assert (found["status"], found["attempt"], found["error"]) == ("failed", 2, "KeyError: 'n'")
+            found = await fleet.job(await fleet.submit("other"))
+            assert found["error"] == "The node box does no jobs of the kind other."
+
+    async def test_fails_a_job_whose_result_cannot_be_kept(self, fleet: Fleet) -> None:
+        async def too_much(job: Job) -> str:
+            return "x" * 3_000_000
+
+        async with serving(fleet.node(much=too_much)):
+            found = await fleet.job(await fleet.submit("much"))
+            assert found["status"] == "failed"
+            assert "413" in found["error"]
+
+    async def test_stops_a_job_that_is_cancelled(self, fleet: Fleet) -> None:
+        sleeper = Sleeper()
+        async with serving(fleet.node(sleep=sleeper.do)):
+            job_id = await fleet.submit("sleep")
+            await until(lambda: sleeper.began)
+            await fleet.client.send("CancelJob", {"job_id": job_id})
+            await until(lambda: sleeper.stopped)
+            assert sleeper.stopped == [(job_id, 1)]
+
+    async def test_begins_again_what_it_had_not_ended_when_it_was_restarted(self, fleet: Fleet) -> None:
+        before, after = Sleeper(), Sleeper()
+        first = fleet.node(sleep=before.do)
+        async with serving(first):
+            job_id = await fleet.submit("sleep", requirements={"gpu_count": 1})
+            await until(lambda: before.began)
+        meanwhile = await fleet.submit("sleep")
+        after.done.set()
+        second = fleet.node(sleep=after.do)
+        async with serving(second):
+            for each in (job_id, meanwhile):
+                found = await fleet.job(each)
+                assert (found["status"], found["attempt"]) == ("completed", 1)
+        assert first.node_id == second.node_id
+        assert set(after.began) == {(job_id, 1), (meanwhile, 1)}
+
+    async def test_lets_its_jobs_end_before_it_retires(self, fleet: Fleet) -> None:
+        sleeper = Sleeper()
+        node = fleet.node(sleep=sleeper.do)
+        async with serving(node) as work:
+            job_id = await fleet.submit("sleep")
+            await until(lambda: sleeper.began)
+            node.drain()
+            await asyncio.sleep(0.5)
+            assert not work.done()
+            sleeper.done.set()
+            async with asyncio.timeout(WAIT_S_MAX):
+                await work
+            assert (await fleet.job(job_id))["result"] == "woken"
+            assert await fleet.nodes() == {node.node_id: "retired"}
+
+    async def test_is_another_node_when_it_has_another_capacity(self, fleet: Fleet) -> None:
+        async with serving(fleet.node()):
+            pass
+        larger = Node("box", cpu_milli=4_000, memory_mib=1_000, tenant=fleet.tenant, **fleet.urls)
+        async with serving(larger):
+            found = await fleet.nodes()
+            assert found.pop(larger.node_id) == "online"
+            assert set(found.values()) == {"retired"}
+
+    async def test_goes_on_when_the_apis_were_away(self, fleet: Fleet, system: BreakableSystem) -> None:
+        sleeper = Sleeper()
+        async with serving(fleet.node(sleep=sleeper.do, double=double)) as work:
+            job_id = await fleet.submit("sleep")
+            await until(lambda: sleeper.began)
+            system.kill("read_side")
+            system.kill("write_side")
+            sleeper.done.set()
+            assert (await fleet.job(job_id))["result"] == "woken"
+            assert (await fleet.job(await fleet.submit("double", payload={"n": 1})))["status"] == "completed"
+            assert not work.done()
