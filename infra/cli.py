@@ -249,7 +249,12 @@ def add_programs(found: Iterable[EntryPoint]) -> None:
     """Add programs of other distributions; each is called with its arguments."""
     for entry in found:
         taking = {"allow_extra_args": True, "ignore_unknown_options": True}
-        app.command(entry.name, help="(--help tells)", context_settings=taking, add_help_option=False)(_program(entry))
+        app.command(
+            entry.name,
+            help="Another program of Foldwork; its own --help tells more.",
+            context_settings=taking,
+            add_help_option=False,
+        )(_program(entry))
 
 
 def _program(entry: EntryPoint) -> Callable[[typer.Context], None]:

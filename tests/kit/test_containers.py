@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,15 +46,18 @@ def registry() -> Iterator[ImageRegistry]:
 
 
 @pytest.fixture(scope="module")
-def host(registry: ImageRegistry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerHost]:
-    found = prepare(tmp_path_factory.mktemp("containers"), registry.address, os.environ)
-    if isinstance(found, str):
-        pytest.skip(found)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CONTAINERS_REGISTRIES_CONF", found.environment["CONTAINERS_REGISTRIES_CONF"])
-        yield found
-    # The engine counts its containers beside the store: it has to be told that they are gone.
-    found.podman("rm", "--all", "--force", "--time=0")
+def host(registry: ImageRegistry) -> Iterator[ContainerHost]:
+    # Paths of sockets are below it, and may not be long.
+    with tempfile.TemporaryDirectory(prefix="foldwork-", ignore_cleanup_errors=True) as folder:
+        found = prepare(Path(folder), registry.address, os.environ)
+        if isinstance(found, str):
+            pytest.skip(found)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("CONTAINERS_REGISTRIES_CONF", found.environment["CONTAINERS_REGISTRIES_CONF"])
+            yield found
+        # The engine counts what it has beside the store: it has to be told that this is gone.
+        found.podman("rm", "--all", "--force", "--time=0")
+        found.podman("volume", "rm", "--all", "--force")
 
 
 @dataclass(frozen=True, slots=True)

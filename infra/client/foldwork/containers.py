@@ -23,7 +23,6 @@ from foldwork.container_options import (
     PREFIX,
     ContainerLimits,
     create_arguments,
-    name_for,
     variables_of,
 )
 from foldwork.container_request import ContainerRequest
@@ -84,16 +83,16 @@ class Containers:
         fails the job, while `stderr`, `code`, `all` and `none` return normally. Raises JobError.
         """
         request = ContainerRequest.of(job.payload)
-        name = request.name or name_for(job)
         mine = (f"{PREFIX}tenant={job.tenant}", f"{PREFIX}job={job.id}")
         try:
             await self._remove(await self._find(*mine))
-            await self._create(job, await self._with_default_command(request))
-            ran = await self._start(name, request)
-            state = await self._state(name)
-            await self._in_background(self._clean_up(name, request, stop=bool(state.get("Running"))))
+            container = await self._create(job, await self._with_default_command(request))
+            ran = await self._start(container, request)
+            state = await self._state(container)
+            await self._in_background(self._clean_up(container, request, stop=bool(state.get("Running"))))
         except asyncio.CancelledError:
-            await self._in_background(self._remove_all(*mine))
+            # A later attempt may have begun on this machine.
+            await self._in_background(self._remove_all(*mine, f"{PREFIX}attempt={job.attempt}"))
             raise
         except (EngineMissing, OSError) as missing:
             raise JobError(f"The container engine cannot be run: {missing}") from missing
@@ -112,7 +111,7 @@ class Containers:
         entrypoint, command = orjson.loads(ran.stdout)
         return replace(request, pull="never", arguments=(*(() if entrypoint else command or ()), *request.arguments))
 
-    async def _have_image(self, request: ContainerRequest, *arguments: str) -> None:
+    async def _have_image(self, request: ContainerRequest, *arguments: str) -> Ran:
         """Run a command that may have to fetch the image first."""
         try:
             ran = await self._engine.run(*arguments, s_max=self._limits.pull_s_max)
@@ -120,20 +119,23 @@ class Containers:
             raise JobError(f"The image could not be had within {self._limits.pull_s_max:g} s.") from None
         if ran.code != 0:
             raise JobError(f"The container could not be made: {_shown(request, ran.said)}")
+        return ran
 
-    async def _create(self, job: Job, request: ContainerRequest) -> None:
+    async def _create(self, job: Job, request: ContainerRequest) -> str:
+        """Its id: a name may be that of another container by the time that this one has ended."""
         async with _file_of(variables_of(request), self._engine.folder) as variables:
             arguments = create_arguments(job, self._node, request, self._limits, self._run_arguments, variables)
-            await self._have_image(request, *arguments)
+            ran = await self._have_image(request, *arguments)
+        return ran.stdout.decode().split()[-1]
 
-    async def _start(self, name: str, request: ContainerRequest) -> Ran:
+    async def _start(self, container: str, request: ContainerRequest) -> Ran:
         """Until its end; a container that takes too long or writes too much is stopped."""
         limits = self._limits
         problem = None
         ran = Ran()
         try:
             ran = await self._engine.run(
-                *("start", "--attach", "--interactive", name),
+                *("start", "--attach", "--interactive", container),
                 stdin=request.stdin,
                 bytes_max=limits.output_bytes_max,
                 s_max=limits.run_s_max,
@@ -143,22 +145,22 @@ class Containers:
         except TookTooLong:
             problem = f"The container did not end within {limits.run_s_max:g} s."
         if problem is not None:
-            await self._in_background(self._clean_up(name, request, stop=True))
+            await self._in_background(self._clean_up(container, request, stop=True))
             raise JobError(problem)
         return ran
 
-    async def _state(self, name: str) -> dict[str, Any]:
-        ran = await self._answered("inspect", "--type=container", "--format={{json .State}}", name)
+    async def _state(self, container: str) -> dict[str, Any]:
+        ran = await self._answered("inspect", "--type=container", "--format={{json .State}}", container)
         state: dict[str, Any] = orjson.loads(ran.stdout)
         return state
 
-    async def _clean_up(self, name: str, request: ContainerRequest, stop: bool) -> None:
+    async def _clean_up(self, container: str, request: ContainerRequest, stop: bool) -> None:
         if stop:
-            await self._stop(name)
+            await self._stop(container)
         if request.cleanup == "always":
-            await self._remove([name])
+            await self._remove([container])
         elif request.cleanup == "eventually":
-            self._remove_later(name, request.after_s)
+            self._remove_later(container, request.after_s)
 
     def _remove_later(self, container: str, after_s: float) -> None:
         async def wait() -> None:
@@ -187,8 +189,13 @@ class Containers:
     async def _remove(self, containers: Iterable[str]) -> None:
         for container in containers:
             await self._stop(container)
-            with suppress(TookTooLong):
-                await self._engine.run("rm", "--force", "--volumes", container)
+            try:
+                ran = await self._engine.run("rm", "--force", "--volumes", container)
+            except TookTooLong as late:
+                log.warning("container %s is not removed: %s", container, late)
+            else:
+                if ran.code != 0:
+                    log.warning("container %s is not removed: %s", container, ran.said[-SHOWN_CHARACTERS:])
 
     async def _stop(self, container: str) -> None:
         """Let it end by itself for a while, then kill it; nothing happens if it does not run."""

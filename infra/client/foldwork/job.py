@@ -55,7 +55,7 @@ class JobError(Exception):
 
 class JobHandler(Protocol):
     """What does the jobs of a kind. `do` gives the result; what it raises fails the attempt, and it is cancelled when nobody wants the job
-    any more. `open` comes before the first job, with the tenant and the name of the node, and `close` after the last one."""
+    any more. `open` comes before the first job, with the tenant and the name of the node, and `close` in the end, also if `open` failed."""
 
     async def open(self, tenant: str, node: str) -> None: ...
 

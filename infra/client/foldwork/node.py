@@ -53,7 +53,7 @@ class Node:
         self.name = name
         self.tenant = tenant
         self.node_id = ""
-        self._capacity = Capacity(cpu_milli, memory_mib, gpu_count, gpu_model, dict(labels or {}))
+        self.capacity = Capacity(cpu_milli, memory_mib, gpu_count, gpu_model, dict(labels or {}))
         self._commands = commands
         self._queries = queries
         self._heartbeat_s = heartbeat_s
@@ -108,9 +108,9 @@ class Node:
             client = Client(self._commands, self._queries, tenant=self.tenant, actor=f"node:{actor}")
             self._client = await stack.enter_async_context(client)
             for handler in {id(handler): handler for handler in self._handlers.values()}.values():
-                await handler.open(self.tenant, self.name)
                 stack.push_async_callback(handler.close)
-            self.node_id = await register(client, self.name, self._capacity)
+                await handler.open(self.tenant, self.name)
+            self.node_id = await register(client, self.name, self.capacity)
             log.info("node %s is online", self.node_id)
             drained = asyncio.create_task(self._drained())
             work = [asyncio.create_task(self._beat()), asyncio.create_task(self._follow(client.position))]
@@ -176,7 +176,13 @@ class Node:
             return
         doing = asyncio.create_task(self._do(*key, position, gpus))
         self._doing[key] = doing
-        doing.add_done_callback(lambda _: self._doing.pop(key, None))
+
+        def ended(doing: "asyncio.Task[None]") -> None:
+            self._doing.pop(key, None)
+            if not doing.cancelled() and doing.exception() is not None:
+                log.error("job %s, attempt %d, cannot be done", *key, exc_info=doing.exception())
+
+        doing.add_done_callback(ended)
 
     async def _do(self, job_id: str, attempt: int, position: int, gpus: tuple[Gpu, ...]) -> None:
         row = await self._answered(lambda: self._client.query(f"/v1/jobs/{job_id}", min_position=position))

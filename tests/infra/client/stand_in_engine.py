@@ -8,6 +8,8 @@ from typing import Any
 import orjson
 
 STATE: dict[str, Any] = {"Running": False, "OOMKilled": False, "ExitCode": 0, "StartedAt": "2026-01-01T00:00:00Z"}
+MADE = "0123456789abcdef"
+"""The id of a container that was made."""
 PROGRAM = """#!{python} -IS
 import json, os, sys, time
 folder = {folder!r}
@@ -50,8 +52,9 @@ class StandInEngine:
     def write(self, state: dict[str, Any], **answers: list[dict[str, Any]]) -> None:
         (self.folder / "engine").write_text(PROGRAM.format(python=sys.executable, folder=str(self.folder)))
         (self.folder / "engine").chmod(0o755)
+        made = [{"stdout": f"{MADE}\n"}] * 2
         inspected = [{"stdout": orjson.dumps(STATE | state).decode()}]
-        (self.folder / "answers").write_bytes(orjson.dumps({"inspect": inspected, **answers}))
+        (self.folder / "answers").write_bytes(orjson.dumps({"create": made, "inspect": inspected, **answers}))
 
     def asked(self) -> list[dict[str, Any]]:
         path = self.folder / "asked"

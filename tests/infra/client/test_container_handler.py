@@ -14,7 +14,7 @@ from foldwork.container_engine import EngineMissing
 from foldwork.container_options import create_arguments, name_for
 from foldwork.container_request import ContainerRequest, seconds_of
 from infra.cancellation import end
-from tests.infra.client.stand_in_engine import StandInEngine
+from tests.infra.client.stand_in_engine import MADE, StandInEngine
 
 MINE = ["--filter=label=dev.foldwork.tenant=acme", "--filter=label=dev.foldwork.job=run.1"]
 FIND = ["ps", "--all", "--quiet", "--no-trunc"]
@@ -145,7 +145,7 @@ class TestAContainer:
         find, create, start, inspect = engine.asked()
         assert [find["words"], start["words"]] == [
             [*FIND, *MINE],
-            ["start", "--attach", "--interactive", name_for(job)],
+            ["start", "--attach", "--interactive", MADE],
         ]
         assert start["stdin"] == "in"
         assert (create["mode"], create["variables"]) == (0o600, f"TOKEN={SECRET}\n")
@@ -214,7 +214,7 @@ class TestTheEndOfAContainer:
     async def test_is_as_its_lifetime_says(self, engine: StandInEngine, cleanup: str, removed: bool) -> None:
         job = job_of({"lifetime": {"cleanup": cleanup}})
         await containers_of(engine).do(job)
-        assert (["rm", "--force", "--volumes", name_for(job)] in engine.commands()) == removed
+        assert (["rm", "--force", "--volumes", MADE] in engine.commands()) == removed
 
     async def test_comes_some_time_later_if_so_wanted(self, engine: StandInEngine) -> None:
         job = job_of({"lifetime": {"cleanup": "eventually", "after": {"milliseconds": 300}}})
@@ -233,13 +233,13 @@ class TestTheEndOfAContainer:
         with pytest.raises(JobError, match=r"did not end within 0\.5 s"):
             await containers_of(engine, run_s_max=0.5).do(job)
         assert time.monotonic() - since < 10
-        assert engine.commands()[-1] == ["rm", "--force", "--volumes", name_for(job)]
+        assert engine.commands()[-1] == ["rm", "--force", "--volumes", MADE]
 
     async def test_comes_when_it_writes_too_much(self, engine: StandInEngine) -> None:
         engine.write({}, start=[{"stdout": "x" * 70, "stderr": "y" * 70, "s": 30}])
         with pytest.raises(JobError, match="wrote more than 100 bytes"):
             await containers_of(engine, output_bytes_max=100).do(job_of({}, "none"))
-        assert engine.commands()[-1] == ["stop", "-t", "10", name_for(job_of({}))]
+        assert engine.commands()[-1] == ["stop", "-t", "10", MADE]
 
     async def test_comes_when_its_job_is_cancelled_whatever_its_lifetime_is(self, engine: StandInEngine) -> None:
         engine.write({}, start=[{"s": 30}], ps=[{}, {"stdout": "this"}])
@@ -250,7 +250,7 @@ class TestTheEndOfAContainer:
         await end(doing)
         assert doing.cancelled()
         assert engine.commands()[-3:] == [
-            [*FIND, *MINE],
+            [*FIND, *MINE, "--filter=label=dev.foldwork.attempt=2"],
             ["stop", "-t", "10", "this"],
             ["rm", "--force", "--volumes", "this"],
         ]

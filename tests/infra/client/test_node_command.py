@@ -1,0 +1,44 @@
+"""The program `foldwork node`, as far as it goes without a system: what is wrong is said plainly."""
+
+import pytest
+
+from foldwork import Job, Node
+from foldwork.node_command import main, node_of, parser
+
+NEEDED = ["--name=box", "--cpu=1000", "--memory=100"]
+
+
+async def nothing(job: Job) -> None:
+    """Does nothing."""
+
+
+def something(job: Job) -> None:
+    """Is not async."""
+
+
+class TestTheProgram:
+    def test_makes_a_node_of_its_options(self) -> None:
+        node = node_of(parser().parse_args([*NEEDED, "--label=zone=a=b", "--tenant=acme"]))
+        assert (node.name, node.tenant, node.capacity.cpu_milli) == ("box", "acme", 1_000)
+        assert node.capacity.labels == {"zone": "a=b"}
+
+    @pytest.mark.parametrize("wrong", [[], ["--name=box"], [*NEEDED, "--label=zone"], [*NEEDED, "--cpu=many"]])
+    def test_says_how_it_is_used(self, wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit) as ended:
+            main(wrong)
+        assert ended.value.code == 2
+        assert "usage: foldwork node" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("engine", ["no-such-engine", "false"])
+    def test_says_why_it_cannot_work(self, engine: str) -> None:
+        with pytest.raises(SystemExit) as ended:
+            main([*NEEDED, f"--engine={engine}", "--commands=http://127.0.0.1:1"])
+        assert ended.value.code in ("There is no no-such-engine in PATH.", "The container engine refused ps: ")
+
+
+class TestANode:
+    def test_takes_functions_that_can_be_stopped(self) -> None:
+        node = Node("box", cpu_milli=1, memory_mib=1)
+        assert node.job("nothing")(nothing) is nothing
+        with pytest.raises(TypeError, match="must be async"):
+            node.job("something")(something)  # type: ignore[arg-type]  # it is what is tested
