@@ -15,6 +15,7 @@ from infra.settings import Settings
 from tests.faults.system import BreakableSystem, running_system
 
 WAIT_S_MAX = 30.0
+SILENCE_S_MAX = 5.0
 ENDED = {"completed", "failed", "cancelled"}
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
@@ -24,7 +25,7 @@ _numbers = count(1)
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def system() -> AsyncIterator[BreakableSystem]:
-    async with running_system(Settings()) as system:
+    async with running_system(Settings(heartbeat_timeout_s=SILENCE_S_MAX)) as system:
         yield system
 
 
@@ -36,15 +37,15 @@ class Fleet:
         self.urls = {"commands": system.url("write_side"), "queries": system.url("read_side")}
         self.client = Client(**self.urls, tenant=self.tenant, give_up_after_s=WAIT_S_MAX)
 
-    def node(self, **handlers: Callable[[Job], Awaitable[Any]]) -> Node:
+    def node(self, name: str = "box", heartbeat_s: float = 0.5, **handlers: Callable[[Job], Awaitable[Any]]) -> Node:
         node = Node(
-            "box",
+            name,
             cpu_milli=2_000,
             memory_mib=1_000,
             gpu_count=2,
             labels={"zone": "a"},
             tenant=self.tenant,
-            heartbeat_s=0.5,
+            heartbeat_s=heartbeat_s,
             **self.urls,
         )
         for kind, handler in handlers.items():
@@ -157,6 +158,18 @@ class TestANode:
             await fleet.client.send("CancelJob", {"job_id": job_id})
             await until(lambda: sleeper.stopped)
             assert sleeper.stopped == [(job_id, 1)]
+
+    async def test_stops_a_job_that_is_queued_again_elsewhere_since_nobody_heard_of_it(self, fleet: Fleet) -> None:
+        sleeper, other = Sleeper(), Sleeper()
+        other.done.set()
+        async with serving(fleet.node(heartbeat_s=1_000.0, sleep=sleeper.do)):
+            job_id = await fleet.submit("sleep")
+            await until(lambda: sleeper.began)
+            async with serving(fleet.node("other", sleep=other.do)):
+                await until(lambda: sleeper.stopped)
+                found = await fleet.job(job_id)
+        assert (found["status"], found["attempt"], found["result"]) == ("completed", 2, "woken")
+        assert (sleeper.stopped, other.began) == ([(job_id, 1)], [(job_id, 2)])
 
     async def test_begins_again_what_it_had_not_ended_when_it_was_restarted(self, fleet: Fleet) -> None:
         before, after = Sleeper(), Sleeper()

@@ -90,7 +90,10 @@ def prepare(folder: Path, address: str, environment: Mapping[str, str]) -> Conta
         own = ("--root", f"{folder}/store", "--runroot", f"{folder}/run", "--storage-driver", "vfs")
         host = ContainerHost((*own, *(("--runtime", runtime) if runtime else ())), found)
         limits = ("--cpus=0.5", "--memory=64m")
-        ran = host.podman("run", "--rm", "--interactive", *RUN, *limits, "alpine", "cat", stdin=b"hello")
+        try:
+            ran = host.podman("run", "--rm", "--interactive", *RUN, *limits, "alpine", "cat", stdin=b"hello")
+        except subprocess.TimeoutExpired:
+            return f"podman does not run a container here within {PROBE_S_MAX:g} s"
         if (ran.returncode, ran.stdout) == (0, b"hello"):
             return host
         said = ran.stderr.decode(errors="replace").strip()[-300:]
