@@ -66,8 +66,10 @@ class Fleet:
                     return found
                 await asyncio.sleep(0.05)
 
-    async def nodes(self) -> dict[str, str]:
-        return {row["node_id"]: row["status"] for row in (await self.client.query("/v1/nodes"))["data"]}
+    async def nodes(self, told_by: Node) -> dict[str, str]:
+        """Their statuses, once all that this one has said of itself is seen."""
+        found = await self.client.query("/v1/nodes", min_position=told_by._client.position)
+        return {row["node_id"]: row["status"] for row in found["data"]}
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -200,14 +202,14 @@ class TestANode:
             async with asyncio.timeout(WAIT_S_MAX):
                 await work
             assert (await fleet.job(job_id))["result"] == "woken"
-            assert await fleet.nodes() == {node.node_id: "retired"}
+            assert await fleet.nodes(node) == {node.node_id: "retired"}
 
     async def test_is_another_node_when_it_has_another_capacity(self, fleet: Fleet) -> None:
         async with serving(fleet.node()):
             pass
         larger = Node("box", cpu_milli=4_000, memory_mib=1_000, tenant=fleet.tenant, **fleet.urls)
         async with serving(larger):
-            found = await fleet.nodes()
+            found = await fleet.nodes(larger)
             assert found.pop(larger.node_id) == "online"
             assert set(found.values()) == {"retired"}
 
