@@ -5,6 +5,8 @@ Guarantee: a question is asked again while its answer is not there yet; a comman
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import cache
+from ssl import SSLContext
 from time import monotonic
 from types import TracebackType
 from typing import NamedTuple
@@ -75,6 +77,12 @@ class _Problem(BaseModel):
     errors: list[_Field] = []
 
 
+@cache
+def _trusted() -> SSLContext:
+    """Read once: to read whom this machine trusts takes longer than a request to it."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class Client:
     """Use it as a context."""
 
@@ -88,7 +96,7 @@ class Client:
             headers["Foldwork-Groups"] = ", ".join(groups)
         self._command_url = command_url
         self._query_url = query_url
-        self._http = httpx.AsyncClient(timeout=REQUEST_S_MAX, headers=headers, trust_env=False)
+        self._http = httpx.AsyncClient(timeout=REQUEST_S_MAX, headers=headers, trust_env=False, verify=_trusted())
 
     async def __aenter__(self) -> "Client":
         return self

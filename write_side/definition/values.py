@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from typing import Annotated, TypeVar
 
 from pydantic import (
@@ -44,6 +45,7 @@ _JSON_POINTER = re.compile(r"(?:/(?:[^~/]|~[01])*)*")
 T = TypeVar("T")
 
 
+@cache
 def json_name(field: str) -> str:
     """The name that a field of a model has in a document."""
     return to_camel(field.rstrip("_"))

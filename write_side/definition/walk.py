@@ -1,6 +1,7 @@
 """Ways through a definition: its tasks depth first, its lists of tasks, and all of its parts, each with the JSON pointer to it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 
 from write_side.definition.calls import AsyncApiArguments
 from write_side.definition.document import Definition
@@ -52,22 +53,36 @@ def lists_below(pointer: str, task: TaskBase) -> Iterator[tuple[str, TaskList]]:
                 yield pointer + "/with/subscription/foreach/do", subscription.foreach.do
 
 
-def parts(value: object, pointer: str = "") -> Iterator[tuple[str, Part | str]]:
+def parts(definition: Definition) -> Sequence[tuple[str, Part | str]]:
     """Every object of the language and every text in a definition, from the outside in, without those that the document leaves out."""
+    found: list[tuple[str, Part | str]] = []
+    _gather(definition, "", found)
+    return found
+
+
+def _gather(value: object, pointer: str, found: list[tuple[str, Part | str]]) -> None:
+    """Into a list: to yield them through every level takes several times longer."""
     if isinstance(value, str):
-        yield pointer, value
+        found.append((pointer, value))
     elif isinstance(value, Part):
-        yield pointer, value
-        for name in type(value).model_fields:
-            if name in value.model_fields_set:
-                yield from parts(getattr(value, name), below(pointer, json_name(name)))
-        yield from parts(value.model_extra, pointer)
+        found.append((pointer, value))
+        given = value.model_fields_set
+        for name, last in _fields_of(type(value)):
+            if name in given:
+                _gather(getattr(value, name), pointer + last, found)
+        _gather(value.model_extra, pointer, found)
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from parts(item, below(pointer, key))
+            _gather(item, below(pointer, key), found)
     elif isinstance(value, list | tuple):
         for place, item in enumerate(value):
-            yield from parts(item, below(pointer, place))
+            _gather(item, f"{pointer}/{place}", found)
+
+
+@cache
+def _fields_of(kind: type[Part]) -> Sequence[tuple[str, str]]:
+    """The fields of a class, each with the end of the pointer to it."""
+    return [(name, below("", json_name(name))) for name in kind.model_fields]
 
 
 def _lists_of_extensions(definition: Definition) -> Iterator[tuple[str, TaskList]]:
