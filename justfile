@@ -23,9 +23,23 @@ check:
 test *arguments:
     pytest -m "not faults" {{ arguments }}
 
-# Only tests that need no server; not even a look into the folders in which every test needs one.
+fast := 'pytest -m "not servers and not faults" --hypothesis-profile=fast'
+
+# Only tests that need no server, in the small size (tests/sizes.py): each property on a tenth of its examples. `just check` tries all.
 test-fast *arguments:
-    pytest -m "not servers and not faults" --ignore=tests/faults --ignore=tests/journeys {{ arguments }}
+    {{ if arguments == "" { "just _test-fast" } else { fast + " " + arguments } }}
+
+# In three processes beside each other: much of one is waiting. Not even a look into the folders in which every test needs a server.
+_test-fast:
+    @said=$(mktemp -d); failed=0; \
+    trap 'kill $one $other 2> /dev/null; rm -rf "$said"' EXIT; \
+    {{ fast }} tests/infra/calls > "$said/1" 2>&1 & one=$!; \
+    {{ fast }} tests/infra tests/kit tests/read_side --ignore=tests/infra/calls > "$said/2" 2>&1 & other=$!; \
+    {{ fast }} --ignore=tests/infra --ignore=tests/kit --ignore=tests/read_side --ignore=tests/faults --ignore=tests/journeys || failed=1; \
+    wait $one || failed=1; \
+    wait $other || failed=1; \
+    cat "$said/1" "$said/2"; \
+    exit $failed
 
 # Kill, restart and corrupt real processes, and count what is lost: nothing.
 faults *arguments:

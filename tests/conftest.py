@@ -4,6 +4,7 @@ import asyncio
 import functools
 import gc
 import itertools
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from infra.adapters.migrations import migrate
 from infra.embedded.nats import EmbeddedNats
 from infra.embedded.postgres import EmbeddedPostgres
 from infra.settings import Settings
+from tests import sizes  # noqa: F401  # has the profile of its name known
 
 _GARBAGE_MIN = 50_000
 _TEMPLATE = "foldwork_template"
@@ -32,8 +34,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure() -> None:
-    """The collector looks less often: nearly all that is made while tests are loaded stays."""
+    # Nearly all that is made while tests are loaded stays: the collector looks less often.
     gc.set_threshold(_GARBAGE_MIN)
+    # As in service, and before a test loads gRPC: else it stops the world at each fork, and some processes forked in its midst end at once.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
 
 def pytest_collection_finish() -> None:

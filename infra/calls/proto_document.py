@@ -32,7 +32,7 @@ async def fetch_proto(resource: Arguments, context: CallContext) -> "DescriptorP
     CallFailed: as any exchange, and configuration if it is no proto document, or too large to be compiled.
     """
     settings, protos = context.settings, context.resources.protos
-    key = digest_of("proto", resource.get("endpoint"))
+    key = kept_as(resource)
     if kept := protos.get(key):
         return kept
     text = (await fetch_text(resource, context)).encode()
@@ -47,6 +47,11 @@ async def fetch_proto(resource: Arguments, context: CallContext) -> "DescriptorP
         pool = await asyncio.to_thread(pool_of, await _compiled(text, settings))
         protos.put(key, pool, settings.document_s_max)
     return pool
+
+
+def kept_as(resource: Arguments) -> str:
+    """The key of a compiled document among those that are kept."""
+    return digest_of("proto", resource.get("endpoint"))
 
 
 async def _compiled(text: bytes, settings: CallSettings) -> bytes:

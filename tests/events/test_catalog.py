@@ -15,11 +15,12 @@ from events.catalog import CATALOG, Catalog, UnknownEventType
 from events.event import Event
 from events.job import JobCompleted
 from events.task import MessageStep, TaskCompleted, TaskStepRecorded, ToolCallStep
+from tests.sizes import examples
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.json"))
 CLASSES = [CATALOG.class_of(type_) for type_ in CATALOG.types]
 
-UNHURRIED = settings(deadline=None, max_examples=50)
+UNHURRIED = settings(deadline=None, max_examples=examples(50))
 JSON = st.recursive(
     st.none()
     | st.booleans()

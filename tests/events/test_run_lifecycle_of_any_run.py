@@ -23,6 +23,7 @@ from events.lifecycle import (
     WorkflowStatusChangedEvent,
 )
 from events.run_lifecycle import RunLifecycle
+from tests.sizes import examples
 from tests.write_side.driven import RUN_ID, Driven
 from tests.write_side.random_definitions import definitions
 from tests.write_side.test_run_properties import can_be_stored
@@ -43,7 +44,7 @@ PHASES = {
 }
 BOUNDED = settings(
     deadline=None,
-    max_examples=20,
+    max_examples=examples(30),
     derandomize=True,
     phases=(Phase.explicit, Phase.generate),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],

@@ -13,8 +13,9 @@ from psycopg.types.json import Json
 from psycopg.types.numeric import Int8
 
 from infra.adapters import postgres_arrays as arrays
+from tests.sizes import examples
 
-SHORT = settings(max_examples=30, deadline=None)
+SHORT = settings(max_examples=examples(30), deadline=None)
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
+import orjson
 import pytest
 
 from events.envelope import Envelope, Origin
@@ -27,7 +28,7 @@ def from_snapshot(state: Any) -> Any:
             return {key: reordered(value[key]) for key in sorted(value, key=lambda key: (-len(key), key))}
         return [reordered(item) for item in value] if isinstance(value, list) else value
 
-    again = type(state).model_validate_json(json.dumps(reordered(json.loads(state.model_dump_json()))))
+    again = type(state).model_validate_json(orjson.dumps(reordered(orjson.loads(state.model_dump_json()))))
     assert again == state
     return again
 

@@ -25,6 +25,7 @@ from events.task import (
 )
 from infra.ids import utc_now
 from sagas.assign_tasks_on_request import ASSIGN_TASKS_ON_REQUEST
+from tests.sizes import examples
 from write_side.agent import CreateAgent, DeleteAgent, StartAgent, StopAgent, UpdateAgentCapabilities
 from write_side.task import AssignTask, CancelTask, CompleteTask, RequestTask, StartTask
 
@@ -127,7 +128,7 @@ class TestAnAgentThatIsLostBeforeItWasAssignedTheTask:
 
 
 class TestAssignmentInAnyOrder:
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=examples(20), deadline=None)
     @for_any(seed=st.integers(0, 2**32), steps=st.integers(20, 300))
     def test_no_task_is_left_for_which_there_is_an_agent_and_the_counts_are_true(self, world, seed, steps):
         random = Random(seed)

@@ -14,6 +14,7 @@ from sagas import placement
 from sagas.place_jobs_on_nodes import PLACE_JOBS_ON_NODES
 from sagas.placement import Placements
 from sagas.queue_jobs_on_dependencies import QUEUE_JOBS_ON_DEPENDENCIES
+from tests.sizes import examples
 from write_side.job import ENDED as JOB_ENDED
 from write_side.job import CancelJob, CompleteJob, FailJob, StartJob, SubmitJob
 from write_side.node import DrainNode, HeartbeatNode, RegisterNode, RetireNode, TakeNodeOffline
@@ -29,7 +30,7 @@ NEEDS = [
     Requirements(cpu_milli=1_000, memory_mib=50, gpu_count=4, gpu_models=("V100",)),
 ]
 NODES = [(8_000, 1_000, 4, "V100"), (8_000, 1_000, 2, "T4"), (4_000, 1_000, 0, None), (2_000, 400, 1, "T4")]
-SETTINGS = settings(max_examples=10, deadline=None)
+SETTINGS = settings(max_examples=examples(10), deadline=None)
 SEEDS = st.integers(0, 2**32)
 STEPS = st.integers(50, 500)
 

@@ -16,6 +16,7 @@ from sagas.start_runs_on_schedule import START_RUNS_ON_SCHEDULE
 from sagas.submit_jobs_on_run_task import SUBMIT_JOBS_ON_RUN_TASK, SubmittedJobs
 from tests.sagas.company import Company
 from tests.sagas.told import AGENT, LISTEN, SAGAS, Told
+from tests.sizes import examples
 from write_side.agent import CreateAgent, StartAgent
 from write_side.approval import DecideApproval
 from write_side.job import AssignJob, CompleteJob, StartJob
@@ -29,7 +30,7 @@ AT_REST = {
     ASK_PEOPLE_ON_RUN_TASK: AskedPeople(),
     DELIVER_EVENTS_TO_RUNS: Listeners(),
 }
-SETTINGS = settings(max_examples=100, deadline=None)
+SETTINGS = settings(max_examples=examples(100), deadline=None)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from events.job import (
     Requirements,
 )
 from infra.errors import Rejection
+from tests.sizes import examples
 from write_side.fleet import FLEET, FLEET_STREAM
 from write_side.job import (
     ENDED,
@@ -31,7 +32,7 @@ from write_side.job import (
     SubmitJob,
 )
 
-UNHURRIED = settings(deadline=None, max_examples=50)
+UNHURRIED = settings(deadline=None, max_examples=examples(50))
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 NEED = Requirements(cpu_milli=1_000, memory_mib=512)
 RETRIES_MAX = 2

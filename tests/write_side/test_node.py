@@ -20,6 +20,7 @@ from events.node import (
     NodeWentOffline,
     NodeWentOnline,
 )
+from tests.sizes import examples
 from write_side.fleet import AddFleetNode, RemoveFleetNode
 from write_side.node import (
     NODE,
@@ -198,7 +199,7 @@ class TestTheChoiceOfGpus:
         given(NODE, *past).when(reserve(gpu_count=1, gpu_milli=400)).then(reserved(gpus=[(0, 400)]))
 
 
-UNHURRIED = settings(deadline=None, max_examples=50)
+UNHURRIED = settings(deadline=None, max_examples=examples(50))
 SIZES = st.fixed_dictionaries({"cpu_milli": st.integers(1, 4_000), "memory_mib": st.integers(0, 400)})
 WHOLE = SIZES.flatmap(lambda size: st.integers(0, 4).map(lambda count: {**size, "gpu_count": count}))
 FRACTION = SIZES.flatmap(

@@ -12,6 +12,7 @@ from events.event import JsonObject
 from events.run import RunTaskCompleted
 from events.run_compensation import RunCompensationSkipped, RunCompensationStarted, RunTaskCompensated
 from infra.patterns.decider import HISTORY
+from tests.sizes import examples
 from tests.write_side.driven import RUN_ID, Driven
 from tests.write_side.random_definitions import definitions
 from write_side.interpreter.evolve import SNAPSHOT
@@ -30,13 +31,12 @@ from write_side.run_commands import (
     TimeOutRunTask,
 )
 
-EXAMPLES_MAX = 40
 EVENTS_MAX = 3_000
 REST = {"running", "completed", "faulted", "compensated", "failing", "compensating", "parked"}
-THOROUGH = settings(
+BOUNDED = settings(
     deadline=None,
-    max_examples=EXAMPLES_MAX,
-    # The same definitions each time, and as they were found: to shrink one takes minutes.
+    max_examples=examples(60),
+    # The same definitions each time, and as they were found: from a seed nothing smaller can be made.
     derandomize=True,
     phases=(Phase.explicit, Phase.generate),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
@@ -68,14 +68,14 @@ def place(run: Driven, share: float) -> int:
 
 
 class TestARun:
-    @THOROUGH
+    @BOUNDED
     @for_any(RUNS)
     def test_comes_to_rest(self, run: Driven) -> None:
         run.rest()
         assert run.state.status in REST
         assert len(run.events) < EVENTS_MAX
 
-    @THOROUGH
+    @BOUNDED
     @for_any(RUNS)
     def test_is_the_same_from_its_stream(self, run: Driven) -> None:
         run.rest()
@@ -83,7 +83,7 @@ class TestARun:
         again = Driven(run.definition, run.sends).start({"n": 2}).rest()
         assert again.events == run.events
 
-    @THOROUGH
+    @BOUNDED
     @for_any(RUNS, CUT)
     def test_is_the_same_from_its_snapshot(self, run: Driven, share: float) -> None:
         run.rest()
@@ -91,13 +91,13 @@ class TestARun:
             stored = SNAPSHOT.dump_python(state, mode="json")
             assert SNAPSHOT.validate_python(stored) == state
 
-    @THOROUGH
+    @BOUNDED
     @for_any(RUNS)
     def test_has_events_that_can_be_stored(self, run: Driven) -> None:
         for event in run.rest().events:
             assert CATALOG.decode(event.type, event.version, CATALOG.encode(event)) == event
 
-    @THOROUGH
+    @BOUNDED
     @for_any(RUNS, CUT)
     def test_ends_the_same_if_it_is_cut_after_any_event(self, run: Driven, share: float) -> None:
         run.rest()
@@ -105,7 +105,7 @@ class TestARun:
         assert cut.outcome == run.outcome
         assert cut.events == run.events
 
-    @THOROUGH
+    @BOUNDED
     @for_any(RUNS)
     def test_changes_nothing_if_told_again(self, run: Driven) -> None:
         for _ in range(60):
@@ -116,7 +116,7 @@ class TestARun:
                 if isinstance(command, TOLD) and not waits(run, command.task):
                     assert run.cut(len(run.events)).send(command) == []
 
-    @THOROUGH
+    @BOUNDED
     @for_any(RUNS, CUT)
     def test_ends_the_same_if_it_pauses_after_any_event(self, run: Driven, share: float) -> None:
         run.rest()
@@ -126,7 +126,7 @@ class TestARun:
             paused.send(ResumeRun(run_id=RUN_ID))
         assert paused.rest().outcome == run.outcome
 
-    @THOROUGH
+    @BOUNDED
     @for_any(RUNS, CUT, st.booleans())
     def test_ends_if_it_is_cancelled_after_any_event(self, run: Driven, share: float, compensate: bool) -> None:
         run.rest()
@@ -145,7 +145,7 @@ class TestARun:
         assert cancelled.state.status == ("compensated" if done else "cancelled")
         assert undone(cancelled) == done
 
-    @THOROUGH
+    @BOUNDED
     @for_any(RUNS)
     def test_comes_to_rest_again_if_it_is_retried(self, run: Driven) -> None:
         run.rest()
@@ -154,7 +154,7 @@ class TestARun:
             assert run.state.status in REST
             assert RUN.fold(run.events) == run.state
 
-    @THOROUGH
+    @BOUNDED
     @for_any(RUNS, CUT)
     def test_comes_to_rest_in_a_run_that_is_forked_from_it(self, run: Driven, share: float) -> None:
         run.rest()
@@ -165,7 +165,7 @@ class TestARun:
             forked = Driven(run.definition, run.sends, list(begun), [run.now]).rest()
             assert forked.state.status in REST
 
-    @THOROUGH
+    @BOUNDED
     @for_any(RUNS)
     def test_undoes_each_task_once_and_the_last_one_first(self, run: Driven) -> None:
         run.rest()

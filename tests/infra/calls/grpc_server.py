@@ -16,6 +16,10 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClassesForFiles
 from grpc_tools import protoc
 
+from infra.calls.call import CallContext
+from infra.calls.proto_child import NAME
+from infra.calls.proto_document import kept_as
+
 PROTO = """
 syntax = "proto3";
 package GreeterApi;
@@ -70,10 +74,9 @@ class Heard:
 
 
 @cache
-def messages() -> dict[str, Any]:
-    """The classes of the messages, by their full names."""
+def _described() -> bytes:
     with TemporaryDirectory() as folder:
-        source, made = Path(folder, "greet.proto"), Path(folder, "made")
+        source, made = Path(folder, NAME), Path(folder, "made")
         source.write_text(PROTO)
         types = Path(protoc.__file__).parent / "_proto"
         options = (
@@ -85,11 +88,24 @@ def messages() -> dict[str, Any]:
             str(source),
         )
         assert protoc.main(options) == 0
-        files = FileDescriptorSet.FromString(made.read_bytes()).file
+        return made.read_bytes()
+
+
+@cache
+def messages() -> dict[str, Any]:
+    """The classes of the messages, by their full names."""
+    files = FileDescriptorSet.FromString(_described()).file
     pool = DescriptorPool()
     for file in files:
         pool.AddSerializedFile(file.SerializeToString())
     return dict(GetMessageClassesForFiles([file.name for file in files], pool))
+
+
+def keep(context: CallContext, endpoint: str) -> None:
+    """Have the document known from a call before: to compile it takes a process, and ten times longer than all else in a call."""
+    from infra.calls.proto_messages import pool_of
+
+    context.resources.protos.put(kept_as({"endpoint": endpoint}), pool_of(_described()), 60)
 
 
 class GrpcServer:

@@ -11,6 +11,7 @@ import orjson
 import uvicorn
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from uvicorn.server import ServerState
 
 from infra.calls.call import CallContext, CallSettings, open_resources
 
@@ -60,16 +61,27 @@ class OtherSide:
 
 @asynccontextmanager
 async def other_side() -> AsyncIterator[OtherSide]:
+    """uvicorn's protocol without its server, which looks only ten times a second whether it should end."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         app = OtherSide(f"http://127.0.0.1:{listening.getsockname()[1]}")
-        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1))
-        serving = asyncio.create_task(server.serve(sockets=[listening]))
-        while not server.started:
-            await asyncio.sleep(0.005)
+        config, state = _config(app), ServerState()
+        server = await asyncio.get_running_loop().create_server(
+            lambda: config.http_protocol_class(config=config, server_state=state, app_state={}), sock=listening
+        )
         yield app
-        server.should_exit = True
-        await serving
+        server.close()
+        for connection in list(state.connections):
+            connection.transport.abort()
+        for task in list(state.tasks):
+            task.cancel()
+        await asyncio.gather(*state.tasks, return_exceptions=True)
+
+
+def _config(app: OtherSide) -> uvicorn.Config:
+    config = uvicorn.Config(app, log_config=None, log_level="critical", access_log=False, ws="none", lifespan="off")
+    config.load()
+    return config
 
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")

@@ -12,6 +12,7 @@ from infra.calls.asyncapi_document import find_channel
 from infra.calls.asyncapi_handshake import handshake_of
 from infra.calls.call import FUNCTIONS, CallContext, CallFailed, CallSettings, carry_out, open_resources, run_process
 from infra.calls.openapi_document import find_operation
+from tests.sizes import examples
 
 WORDS = """
 get post http https nats /a /a/{b} {b} # #/paths/~1a http://127.0.0.1:1/ https://example.com/ http://0x7f.1/
@@ -62,7 +63,7 @@ async def outcome(function: str, arguments: dict[str, Any]) -> None:
             assert 400 <= failed.status < 600  # noqa: PT017
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.sampled_from([*FUNCTIONS, "process"]), objects)
 def test_a_call_with_any_arguments_fails_as_a_call(function: str, arguments: dict[str, Any]) -> None:
     asyncio.run(outcome(function, arguments))
@@ -77,13 +78,13 @@ LIKELY = {
 }
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.sampled_from(list(LIKELY)), st.sampled_from(NAMES.split()), values)
 def test_a_call_with_one_wrong_argument_fails_as_a_call(function: str, name: str, value: Any) -> None:
     asyncio.run(outcome(function, {**LIKELY[function], name: value}))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(objects, st.sampled_from(["2.0", "3.0.0", "3.1.0"]), values)
 def test_any_document_of_openapi_is_read_or_refused(document: dict[str, Any], version: str, item: Any) -> None:
     document |= {"swagger" if version == "2.0" else "openapi": version, "paths": {"/a": {"get": item}}}
@@ -95,7 +96,7 @@ def test_any_document_of_openapi_is_read_or_refused(document: dict[str, Any], ve
         assert refused.type == "configuration", json.dumps(document)  # noqa: PT017
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(objects, objects, values, values, st.sampled_from(["2.6.0", "3.0.0"]))
 def test_any_document_of_asyncapi_is_read_or_refused(
     document: dict[str, Any], arguments: dict[str, Any], server: Any, channel: Any, version: str

@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse
 from infra.calls.call import CallContext, CallFailed, CallSettings, carry_out, open_resources
 from infra.calls.grpc_place import find_place
 from tests.infra.calls.certificates import certify
-from tests.infra.calls.grpc_server import PROTO, SERVICE, GrpcServer, grpc_server
+from tests.infra.calls.grpc_server import PROTO, SERVICE, GrpcServer, grpc_server, keep
 from tests.infra.calls.other_side import LOOPBACK, OtherSide, calling
 
 NAME = "greeter.example.com"
@@ -30,6 +30,12 @@ def greeter() -> Iterator[GrpcServer]:
 @pytest.fixture
 def proto(server: OtherSide) -> str:
     return server.at("/greet.proto", PlainTextResponse(PROTO))
+
+
+async def say_hello(context: CallContext, proto: str, host: str, port: Any) -> Any:
+    """A call whose document is known already."""
+    keep(context, proto)
+    return await carry_out("grpc", arguments(proto, host, port), context)
 
 
 def arguments(proto: str, host: str, port: int | None, **service: Any) -> dict[str, Any]:
@@ -64,7 +70,7 @@ class TestAnAddress:
     ) -> None:
         async with calling(networks_allowed=(), origins={"http://docs.example.com": server.url}) as context:
             with pytest.raises(CallFailed, match="authorization 403"):
-                await carry_out("grpc", arguments("http://docs.example.com/greet.proto", host, greeter.port), context)
+                await say_hello(context, "http://docs.example.com/greet.proto", host, greeter.port)
         assert greeter.heard == []
 
     async def test_is_refused_if_a_public_name_leads_to_it(
@@ -73,7 +79,7 @@ class TestAnAddress:
         given = {"networks_allowed": (), "origins": {"http://docs.example.com": server.url}}
         async with resolving("93.184.215.14", "127.0.0.1", **given) as context:
             with pytest.raises(CallFailed, match="authorization 403"):
-                await carry_out("grpc", arguments("http://docs.example.com/greet.proto", NAME, greeter.port), context)
+                await say_hello(context, "http://docs.example.com/greet.proto", NAME, greeter.port)
         assert greeter.heard == []
 
     async def test_is_the_one_that_was_checked(
@@ -83,17 +89,17 @@ class TestAnAddress:
         for name in ("http_proxy", "https_proxy", "grpc_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{refused_port()}")
         async with resolving("127.0.0.1") as context:
-            assert await carry_out("grpc", arguments(proto, NAME, greeter.port), context) == HELLO
+            assert await say_hello(context, proto, NAME, greeter.port) == HELLO
 
     @pytest.mark.parametrize("others", [("::1",), ("127.0.0.2",), ("::1", "127.0.0.2")])
     async def test_may_be_one_of_several(self, greeter: GrpcServer, proto: str, others: Sequence[str]) -> None:
         async with resolving(*others, "127.0.0.1") as context:
-            assert await carry_out("grpc", arguments(proto, NAME, greeter.port), context) == HELLO
+            assert await say_hello(context, proto, NAME, greeter.port) == HELLO
 
     async def test_at_which_nobody_listens_is_a_failed_communication(self, proto: str, context: CallContext) -> None:
         port = refused_port()
         with pytest.raises(CallFailed, match=f"communication 503: localhost:{port}, spoken to in plain text"):
-            await carry_out("grpc", arguments(proto, "localhost", port), context)
+            await say_hello(context, proto, "localhost", port)
 
     async def test_that_does_not_answer_in_time_is_given_up(self, proto: str) -> None:
         with socket.socket() as silent:
@@ -101,7 +107,7 @@ class TestAnAddress:
             silent.listen()
             async with calling(connect_s_max=0.3) as context:
                 with pytest.raises(CallFailed, match=r"timeout 408: No connection to localhost:\d+ within 0.3 s"):
-                    await carry_out("grpc", arguments(proto, "localhost", silent.getsockname()[1]), context)
+                    await say_hello(context, proto, "localhost", silent.getsockname()[1])
 
     @pytest.mark.parametrize(
         ("host", "port"),
@@ -109,7 +115,7 @@ class TestAnAddress:
     )
     async def test_is_a_host_and_a_port(self, proto: str, context: CallContext, host: str, port: Any) -> None:
         with pytest.raises(CallFailed, match="configuration 400"):
-            await carry_out("grpc", arguments(proto, host, port), context)
+            await say_hello(context, proto, host, port)
 
     async def test_may_be_where_the_operator_says(self, greeter: GrpcServer, server: OtherSide) -> None:
         server.at("/greet.proto", PlainTextResponse(PROTO))
@@ -118,7 +124,7 @@ class TestAnAddress:
             found = await carry_out("grpc", arguments("file://app/greet.proto", NAME, 5011), context)
             assert found == HELLO
             with pytest.raises(CallFailed, match="authorization 403"):
-                await carry_out("grpc", arguments("file://app/greet.proto", "localhost", greeter.port), context)
+                await say_hello(context, "file://app/greet.proto", "localhost", greeter.port)
 
 
 class TestTls:
@@ -133,12 +139,12 @@ class TestTls:
 
     async def test_is_spoken_where_the_operator_says(self, secured: GrpcServer, proto: str) -> None:
         async with calling(origins={f"grpc://{NAME}": f"grpcs://localhost:{secured.port}"}) as context:
-            assert await carry_out("grpc", arguments(proto, NAME, None), context) == HELLO
+            assert await say_hello(context, proto, NAME, None) == HELLO
 
     async def test_is_spoken_only_with_whom_the_certificate_names(self, secured: GrpcServer, proto: str) -> None:
         async with calling(origins={f"grpc://{NAME}": f"grpcs://127.0.0.1:{secured.port}"}) as context:
             with pytest.raises(CallFailed, match=f"communication 503: {NAME}:443, spoken to over TLS"):
-                await carry_out("grpc", arguments(proto, NAME, None), context)
+                await say_hello(context, proto, NAME, None)
         assert secured.heard == []
 
     async def test_is_not_spoken_with_whom_nobody_trusts(
@@ -147,7 +153,7 @@ class TestTls:
         monkeypatch.setenv("SSL_CERT_FILE", str(certify("localhost", tmp_path / "other.pem")))
         async with calling(origins={f"grpc://{NAME}": f"grpcs://localhost:{secured.port}"}) as context:
             with pytest.raises(CallFailed, match="communication 503"):
-                await carry_out("grpc", arguments(proto, NAME, None), context)
+                await say_hello(context, proto, NAME, None)
 
     @pytest.mark.parametrize(
         ("addresses", "port", "tls"),

@@ -139,7 +139,7 @@ class TestOverPipes:
             with pytest.raises(CallFailed, match="communication 500"):
                 await call(context, "tools/call", **stdio("", "dies"))
 
-    @pytest.mark.parametrize("timeout", [{"milliseconds": 600}, "PT0.6S"])
+    @pytest.mark.parametrize("timeout", [{"milliseconds": 300}, "PT0.3S"])
     async def test_fails_if_the_server_takes_longer_than_the_calls_timeout(self, timeout: Any) -> None:
         began = monotonic()
         async with calling(processes_allowed=True) as context:

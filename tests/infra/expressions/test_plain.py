@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from infra.expressions.failure import ExpressionFailed
 from infra.expressions.plain import cost_of, is_plain
 from infra.expressions.program import evaluate, evaluate_guarded
+from tests.sizes import examples
 
 NAMES = ("a", "b", "c")
 SCALARS = (
@@ -59,13 +60,13 @@ def outcome(run: object, program: str, value: JsonValue, x: JsonValue) -> object
 
 
 class TestAPlainProgram:
-    @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=examples(250), deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(PROGRAMS, VALUES, VALUES)
     def test_yields_here_what_it_yields_in_the_child(self, program: str, value: JsonValue, x: JsonValue) -> None:
         assert cost_of(program, 256) is not None
         assert outcome(evaluate, program, value, x) == outcome(evaluate_guarded, program, value, x)
 
-    @settings(max_examples=250, deadline=None)
+    @settings(max_examples=examples(250), deadline=None)
     @given(PROGRAMS, VALUES, VALUES)
     def test_makes_no_more_than_its_bound(self, program: str, value: JsonValue, x: JsonValue) -> None:
         size = len(orjson.dumps({".": value, "x": x}))

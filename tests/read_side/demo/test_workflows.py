@@ -36,7 +36,7 @@ class TestTheWorkflows:
     def test_are_valid_by_the_schema(self, recorded_folder: Path, file: str) -> None:
         if not (recorded_folder / "open-workflow").is_dir():
             pytest.skip("the Open Workflow Specification is not here: set FOLDWORK_DATA")
-        assert Official(recorded_folder / "open-workflow").python.is_valid(definition(file))
+        assert Official(recorded_folder / "open-workflow").usual.is_valid(definition(file))
 
 
 class TestATripWithoutACar:

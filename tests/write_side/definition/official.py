@@ -12,6 +12,7 @@ import jsonschema_rs
 
 from infra.adapters.document_text import parse_document
 from infra.errors import Rejection
+from tests.sizes import is_fast
 
 _DEFINITION_OF_A_SCENARIO = re.compile(r'workflow with definition:\s*\n *"""yaml\n(.*?)\n *"""', re.DOTALL)
 _BLOCK = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
@@ -53,6 +54,11 @@ class Official:
         formats.checks("json-pointer")(_is_pointer)
         assert isinstance(self._schema, dict)
         return jsonschema.Draft202012Validator(self._schema, format_checker=formats)
+
+    @property
+    def usual(self) -> jsonschema.Draft202012Validator | jsonschema_rs.Draft202012Validator:
+        """The reference validator, and the fast one where little is tried."""
+        return self.rust if is_fast() else self.python
 
     @cached_property
     def rust(self) -> jsonschema_rs.Draft202012Validator:

@@ -6,14 +6,15 @@ from collections import Counter
 
 import pytest
 
+from tests.sizes import examples
 from tests.write_side.definition.mutations import mutated, names_in
 from tests.write_side.definition.official import Official
 from tests.write_side.definition.small_definitions import TEXTS, small_definition
 from write_side.definition.reading import InvalidDefinition, read_definition
 from write_side.definition.references import check_references
 
-MUTATIONS = 600
-MUTATIONS_SLOW = 12
+MUTATIONS = examples(600)
+MUTATIONS_SLOW = examples(12)
 
 pytestmark = pytest.mark.data
 
@@ -35,14 +36,14 @@ class TestTheDocumentsOfTheSpecification:
     def test_are_valid_and_lead_somewhere(self, official: Official, which: str) -> None:
         for name, document in getattr(official, which).items():
             # The slow validator judges the kit only; on the rest the fast one agreed with it when this was written.
-            assert (official.python if which == "scenarios" else official.rust).is_valid(document), name
+            assert (official.usual if which == "scenarios" else official.rust).is_valid(document), name
             assert check_references(read_definition(document)) == [], name
 
 
 class TestOurDefinitions:
     @pytest.mark.parametrize("name", TEXTS)
     def test_are_valid_by_the_schema(self, official: Official, name: str) -> None:
-        assert official.python.is_valid(small_definition(name))
+        assert official.usual.is_valid(small_definition(name))
 
 
 class TestADefinitionThatWasChanged:

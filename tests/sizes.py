@@ -1,0 +1,24 @@
+"""How much a property is tried: all of it, or a share of that where the answer has to come at once (`just test-fast`).
+
+Every test runs in both sizes. The small one leaves out nine of ten examples of a property (five stay at least, the same each time), nine of
+ten definitions that are changed at random and judged as the official schema judges them, the slow one of its two validators, and all but
+twenty of the thousand expressions that a definition may hold.
+"""
+
+from hypothesis import settings
+
+FAST = "fast"
+"""The profile of Hypothesis (`--hypothesis-profile=fast`) that asks for the small size; without it everything is tried."""
+_SHARE = 10
+_EXAMPLES_MIN = 5
+
+settings.register_profile(FAST, derandomize=True, database=None)  # before pytest is asked for it
+
+
+def is_fast() -> bool:
+    return settings.get_current_profile_name() == FAST
+
+
+def examples(number: int) -> int:
+    """So many examples, or a tenth of them; five at least."""
+    return max(number // _SHARE, _EXAMPLES_MIN) if is_fast() else number
