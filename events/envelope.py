@@ -30,14 +30,26 @@ class Origin(NamedTuple):
 
     def to_json(self) -> bytes:
         """The metadata as it is stored: without the tenant and without what is not known."""
-        return to_json({name: value for name, value in zip(_STORED, self[1:], strict=True) if value is not None})
+        stored = {
+            "actor": self.actor,
+            "command_id": self.command_id,
+            "correlation_id": self.correlation_id,
+            "causation_id": self.causation_id,
+        }
+        # Field by field: a loop over them takes half as long again, for every command.
+        if self.traceparent is not None:
+            stored["traceparent"] = self.traceparent
+        if self.source is not None:
+            stored["source"] = self.source
+        if self.user_agent is not None:
+            stored["user_agent"] = self.user_agent
+        if self.ip is not None:
+            stored["ip"] = self.ip
+        return to_json(stored)
 
     @classmethod
     def from_json(cls, tenant_id: str, metadata: bytes) -> "Origin":
         return cls(tenant_id, **from_json(metadata))
-
-
-_STORED = Origin._fields[1:]
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,9 +48,10 @@ class Deciding:
         then `think` first.
         """
         command, decider = request.command, request.decider
-        own = self._look(request, decider.stream_of(command), missing, creates=command.creates)
+        own = self._look(request, decider, decider.stream_of(command), missing, creates=command.creates)
         consulted = [
-            self._look(request, stream_id, missing) for stream_id in decider.consults(command, own.stream.state)
+            self._look(request, self._deciders.of_stream(stream_id), stream_id, missing)
+            for stream_id in decider.consults(command, own.stream.state)
         ]
         request.looked_at = changes = [own, *consulted]
         if request.recalled is None and (recalled := decider.recalls(command)) is not None:
@@ -74,15 +75,16 @@ class Deciding:
             return changes
         for number, companion in enumerate(decider.companions(command, own.stream.state), 1):
             other = self._deciders.of(type(companion))
-            beside = self._look(request, other.stream_of(companion), missing)
+            beside = self._look(request, other, other.stream_of(companion), missing)
             changes.insert(number, beside)
             if not missing:
                 beside.events = other.decide_all(companion, beside.stream.state, _NO_OTHERS)
         return changes
 
-    def _look(self, request: Request, stream_id: str, missing: list[str], *, creates: bool = False) -> Change:
+    def _look(
+        self, request: Request, decider: Decider, stream_id: str, missing: list[str], *, creates: bool = False
+    ) -> Change:
         key = (request.origin.tenant_id, stream_id)
-        decider = self._deciders.of_stream(stream_id)
         stream = self._streams.find(key)
         if stream is None:
             stream = CachedStream(0, decider.initial)
