@@ -112,8 +112,7 @@ class RunIterationCompleted(Event):
 
 class RunEventConsumed(Event):
     """When a listening task took an event, or one that subscribes a message, which has no id: `item` is how it reads it, `filter` which of
-    its filters matched. `closing` events only end the listening and are not kept; it is `closed` with this one. `received` is its place
-    among the events that were sent to the run.
+    its filters matched. `closing` events only end the listening; it is `closed` with this one. `received` is its place in the inbox.
     """
 
     type = "run.event_consumed"
@@ -172,7 +171,7 @@ class RunTaskCompleted(Event):
 
 class RunTaskFaulted(Event):
     """When a task failed; if no `try` around it catches the error, the run fails with it. `given_up` is the child run that it waited for
-    if that has not ended: it is undone with what this run has done.
+    if that has not ended, `in_doubt` says that what it called may have taken effect: it is undone with what this run has done.
     """
 
     type = "run.task_faulted"
@@ -180,6 +179,7 @@ class RunTaskFaulted(Event):
     task: TaskNumber
     error: RunError
     given_up: Id | None = None
+    in_doubt: bool | None = None
 
 
 class RunErrorCaught(Event):
@@ -203,11 +203,12 @@ class RunTaskRetried(Event):
 
 
 class RunTaskCancelled(Event):
-    """When a task was given up because another one won, or what it was part of ended."""
+    """When a task was given up because another one won, or what it was part of ended; `in_doubt` as of a task that failed."""
 
     type = "run.task_cancelled"
 
     task: TaskNumber
+    in_doubt: bool | None = None
 
 
 class RunAdvanced(Event):

@@ -22,13 +22,14 @@ from infra.patterns.activity import Activity
 from infra.patterns.saga import Ask
 from infra.settings import Settings
 from sagas.carry_out_calls_on_run_task import task_of
-from sagas.run_waits import answer
+from sagas.run_waits import RUNTIME, Refused
+from write_side.interpreter.asked_again import key_of
 from write_side.interpreter.errors import Raised, standard
 from write_side.interpreter.plan import known_plan, plan_of, with_functions
 from write_side.interpreter.scope import Run
 from write_side.interpreter.sealing import awaited_call, conditions_of, documents_asked_for, secrets_of, unsealed
 from write_side.interpreter.state import RunState
-from write_side.run_commands import DeliverRunMessage, FailRunTask
+from write_side.run_commands import AnswerRunTask, DeliverRunMessage, FailRunTask
 from write_side.workflow import WorkflowState
 
 log = structlog.get_logger()
@@ -86,20 +87,23 @@ class Calls:
         awaited = awaited_call(state, task)
         if awaited is None:
             return None
+        in_doubt = False
         try:
             found = await self._answer(tenant_id, stream_id, task, awaited, state, send)
-            return answer(run_id, task, found)
+            # An answer that is refused, since it is too large, was one: what was asked for is done.
+            refused = Refused(run_id, task, RUNTIME, in_doubt=True)
+            return Ask(AnswerRunTask(run_id=run_id, task=task, answer=found), refused)
         except StoreUnavailable:
             # The log is away for a moment: that is not the call's fault.
             raise
         except CallFailed as failed:
-            error = standard(failed.type, failed.detail, "", failed.status, failed.title)
+            error, in_doubt = standard(failed.type, failed.detail, "", failed.status, failed.title), failed.in_doubt
         except Raised as raised:
             error = raised.error
         except Exception as broken:
             log.warning("a call broke down", function=_name(awaited), error=type(broken).__name__)
             error = standard("runtime", f"{type(broken).__name__}: {broken}"[:1_000], "")
-        return FailRunTask(run_id=run_id, task=task, error=_without_place(error))
+        return FailRunTask(run_id=run_id, task=task, error=_without_place(error), in_doubt=in_doubt)
 
     async def _answer(
         self, tenant_id: str, stream_id: str, task: int, awaited: object, state: RunState, send: Send
@@ -109,7 +113,10 @@ class Calls:
         if plan is None:
             workflow: WorkflowState = await self._bus.state(tenant_id, f"workflow-{state.workflow_id}")
             plan = plan_of(state.digest, workflow.versions[state.workflow_version].definition)
-        run, key = Run(run_id, state, with_functions(plan, state), utc_now()), f"{tenant_id}/{run_id}/{task}"
+        run, key = (
+            Run(run_id, state, with_functions(plan, state), utc_now()),
+            f"{tenant_id}/{run_id}/{key_of(state, task)}",
+        )
         secrets = self._secrets.read(tenant_id, secrets_of(run))
         if isinstance(awaited, DocumentsAwaited):
             return await fetch_documents(documents_asked_for(run, task, secrets), CallContext(key, self._resources))

@@ -112,14 +112,16 @@ def error(name: str, detail: str | None, title: str | None = None) -> RunError:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Fails the task that waits for what was refused."""
+    """Fails the task that waits for what was refused; `in_doubt`: an answer was, so what the task asked for was done."""
 
     run_id: str
     task: int
     name: str = CONFIGURATION
+    in_doubt: bool = False
 
     def __call__(self, code: str, message: str) -> FailRunTask:
-        return FailRunTask(run_id=self.run_id, task=self.task, error=error(self.name, f"{message} ({code})"))
+        why = error(self.name, f"{message} ({code})")
+        return FailRunTask(run_id=self.run_id, task=self.task, error=why, in_doubt=self.in_doubt)
 
 
 def answer(run_id: str, task: int, value: JsonValue) -> Ask:

@@ -14,7 +14,6 @@ from events.run import (
     RunRetried,
     RunStarted,
     RunSuspended,
-    RunTaskCancelled,
     RunTaskFaulted,
     RunTaskRetried,
     RunTaskStarted,
@@ -24,6 +23,7 @@ from events.run_parts import DocumentsAwaited, Origin, TimerAwaited
 from infra.patterns.decider import HISTORY, Decider, Others, StateForm
 from write_side.interpreter.bounds import within
 from write_side.interpreter.documents import place_of
+from write_side.interpreter.doubt import after_answer, given_up, may_have_done
 from write_side.interpreter.ending import answered
 from write_side.interpreter.errors import Raised, standard
 from write_side.interpreter.evolve import SNAPSHOT, evolve
@@ -235,22 +235,24 @@ def _happened(command: Interpreted, run: Run) -> Sequence[RunEvent]:
         case AnswerRunTask(answer=answer) if node.phase == "awaiting" and isinstance(node.awaits, DocumentsAwaited):
             return received(run, node, answer)
         case AnswerRunTask(answer=answer) if node.phase == "awaiting":
-            return within([answered(run, node, answer)], node.task, node.reference)
-        case FailRunTask(error=error, given_up=given_up) if node.phase == "awaiting":
-            if given_up is not None and survivor(run, node, error) is not None:
+            return after_answer(run, node, within([answered(run, node, answer)], node.task, node.reference))
+        case FailRunTask(error=error, given_up=child_id) if node.phase == "awaiting":
+            if child_id is not None and survivor(run, node, error) is not None:
                 return ()
             place = place_of(run, node) if isinstance(node.awaits, DocumentsAwaited) else node.reference
             error = error.model_copy(update={"instance": place or "/"})
-            return [RunTaskFaulted(task=node.task, error=error, given_up=given_up)]
+            in_doubt = (command.in_doubt and may_have_done(run, node)) or None
+            return [RunTaskFaulted(task=node.task, error=error, given_up=child_id, in_doubt=in_doubt)]
         case FireRunTimer() if node.phase == "awaiting" and isinstance(node.awaits, TimerAwaited):
             return [answered(run, node, node.input)]
         case FireRunTimer() if state.suspended and node.phase == "delayed" and run.at >= (node.retry_at or run.at):
             # Its time has come only once: by the clock of whoever resumes the run it may not have yet.
             return [RunTaskRetried(task=node.task, attempt=node.attempt)]
         case TimeOutRunTask() if state.status in TIMED and node.phase not in ("answered", "faulted"):
-            below = [RunTaskCancelled(task=number) for number in state.below(node.task)]
+            below = [given_up(run, number) for number in state.below(node.task)]
             error = standard("timeout", "it took longer than its timeout", node.reference)
-            return [*below, RunTaskFaulted(task=node.task, error=error, given_up=child_under_way(node))]
+            child_id, in_doubt = child_under_way(node), may_have_done(run, node) or None
+            return [*below, RunTaskFaulted(task=node.task, error=error, given_up=child_id, in_doubt=in_doubt)]
         case _:
             return ()
 
@@ -265,7 +267,7 @@ def _subscribed(command: AnswerRunTask | FailRunTask | DeliverRunMessage, run: R
         case AnswerRunTask():
             return [subscription_over(node)]
         case FailRunTask(error=error):
-            below = [RunTaskCancelled(task=number) for number in run.state.below(node.task)]
+            below = [given_up(run, number) for number in run.state.below(node.task)]
             return [*below, RunTaskFaulted(task=node.task, error=error.model_copy(update={"instance": node.reference}))]
 
 

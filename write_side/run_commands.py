@@ -160,7 +160,8 @@ class FailRunTask(Timed):
     """Tell a task that what it waits for has failed.
 
     `given_up`: the child run that has failed and could not undo what it had done. Then it waits on if something would catch the error,
-    since the child may still be undone; otherwise its run is parked with the child.
+    since the child may still be undone; otherwise its run is parked with the child. `in_doubt`: what it waits for may have been done
+    all the same.
     """
 
     public = False
@@ -169,6 +170,7 @@ class FailRunTask(Timed):
     task: TaskNumber
     error: RunError
     given_up: Id | None = None
+    in_doubt: bool = False
 
 
 class FireRunTimer(Timed):

@@ -47,7 +47,7 @@ async def a2a_call(arguments: Arguments, context: CallContext) -> JsonValue:
                 if method not in _STREAMING:
                     return results[0]
     if method not in _STREAMING:
-        raise CallFailed("communication", "The agent did not answer.")
+        raise CallFailed("communication", "The agent did not answer.", in_doubt=True)
     return results
 
 

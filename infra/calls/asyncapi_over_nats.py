@@ -34,7 +34,7 @@ async def _publish(channel: Channel, message: Message, policy: Arguments, contex
         except (nats.errors.BadSubjectError, nats.errors.MaxPayloadError, ValueError) as refused:
             raise CallFailed("configuration", f"The message cannot be published: {refused}") from refused
         except _BROKEN as broken:
-            raise _failure(channel, broken) from broken
+            raise _failure(channel, broken, sent=True) from broken
 
 
 @asynccontextmanager
@@ -154,12 +154,12 @@ async def _credentials(policy: Arguments, context: CallContext) -> dict[str, Any
     return {"token": authorization.parameter} if authorization else {}
 
 
-def _failure(channel: Channel, broken: Exception) -> CallFailed:
+def _failure(channel: Channel, broken: Exception, *, sent: bool = False) -> CallFailed:
     where = f"The NATS server {channel.host[:200]}:{channel.port}"
     if _FORBIDDEN in str(broken):
         return CallFailed("authorization", f"{where} does not permit this.")
     if isinstance(broken, nats.errors.AuthorizationError) or "uthorization" in str(broken):
         return CallFailed("authentication", f"{where} refused the credentials.")
     if isinstance(broken, TimeoutError):
-        return CallFailed("timeout", f"{where} did not answer in time.")
-    return CallFailed("communication", f"{where} failed: {type(broken).__name__}.")
+        return CallFailed("timeout", f"{where} did not answer in time.", in_doubt=sent)
+    return CallFailed("communication", f"{where} failed: {type(broken).__name__}.", in_doubt=sent)

@@ -69,9 +69,13 @@ async def _publish(channel: Channel, message: Message, policy: Arguments, contex
             async with asyncio.timeout(context.settings.connect_s_max):
                 await answered
         except TimeoutError as late:
-            raise CallFailed("timeout", f"{request.shown} did not confirm the message in time.") from late
+            raise CallFailed(
+                "timeout", f"{request.shown} did not confirm the message in time.", in_doubt=True
+            ) from late
         except _BROKEN as broken:
-            raise _failure(request, broken, context) from broken
+            failure = _failure(request, broken, context)
+            failure.in_doubt = isinstance(failure, Cut)
+            raise failure from broken
         finally:
             passing_over.cancel()
             await asyncio.wait([passing_over])

@@ -107,7 +107,7 @@ def _recordable(output: JsonValue, failure: FailureType) -> JsonValue:
         return _recordable_values().validate_python(output)
     except ValidationError as unfit:
         detail = f"The output cannot be recorded: {unfit.errors(include_input=False)[0]['msg']}"
-        raise CallFailed(failure, detail) from unfit
+        raise CallFailed(failure, detail, in_doubt=True) from unfit
 
 
 async def _within(seconds: float | None, call: Awaitable[T]) -> T:
@@ -116,4 +116,4 @@ async def _within(seconds: float | None, call: Awaitable[T]) -> T:
             return await call
     except TimeoutError as late:
         within = f" within {seconds:g} s" if timer.expired() else ", since something it needs did not answer in time"
-        raise CallFailed("timeout", f"The call did not end{within}.") from late
+        raise CallFailed("timeout", f"The call did not end{within}.", in_doubt=True) from late

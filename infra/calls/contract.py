@@ -42,12 +42,22 @@ _ISO = re.compile(
 class CallFailed(Exception):
     """A call that came to nothing. `type` is the last part of the specification's error type, `status` the HTTP status that fits best.
 
-    `detail` says what happened, without credentials and in at most DETAIL_CHARACTERS_MAX characters.
+    `detail` says what happened, without credentials and in at most DETAIL_CHARACTERS_MAX characters. `in_doubt`: what was called may have
+    done what it was asked for all the same, since it was asked and nobody heard that it refused.
     """
 
-    def __init__(self, type: FailureType, detail: str, *, status: int | None = None, title: str | None = None) -> None:
+    def __init__(
+        self,
+        type: FailureType,
+        detail: str,
+        *,
+        status: int | None = None,
+        title: str | None = None,
+        in_doubt: bool = False,
+    ) -> None:
         super().__init__(detail)
         self.type: FailureType = type
+        self.in_doubt = in_doubt
         self.status = status or _STATUS.get(type, 500)
         self.title = (title or _TITLE[type])[:TITLE_CHARACTERS_MAX]
         # An event holds neither NUL nor half of a surrogate pair.

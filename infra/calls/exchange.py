@@ -12,6 +12,9 @@ from infra.calls.contract import CallContext, CallFailed
 _BODY_SHOWN_BYTES_MAX = 4_000
 _SECRET_CHARACTERS_MIN = 4
 _HTTP = ("http", "https")
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_OF_A_GATEWAY = (httpx.codes.BAD_GATEWAY, httpx.codes.GATEWAY_TIMEOUT)
+"""A gateway says by these that it has no answer itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ class Answer:
         text = shown[:_BODY_SHOWN_BYTES_MAX].decode(errors="replace")
         detail = f"{self.request.shown} answered {self.status}: {text}"
         title = self._response.reason_phrase or None
-        return CallFailed("communication", without(self.request.secrets, detail), status=self.status, title=title)
+        shown_detail, in_doubt = without(self.request.secrets, detail), self.status in _OF_A_GATEWAY
+        return CallFailed("communication", shown_detail, status=self.status, title=title, in_doubt=in_doubt)
 
 
 @asynccontextmanager
@@ -79,7 +83,7 @@ async def exchange(request: Request, context: CallContext) -> AsyncIterator[Answ
     """Send a request and give its answer, whatever its status.
 
     CallFailed: authorization if the address may not be reached, communication (500) if no answer came, timeout (408) if it came too late,
-    configuration if this is no HTTP request at all.
+    both in doubt unless no connection was made; configuration if this is no HTTP request at all.
     """
     settings = context.settings
     if request.content is not None and len(request.content) > settings.request_bytes_max:
@@ -98,7 +102,8 @@ async def exchange(request: Request, context: CallContext) -> AsyncIterator[Answ
         finally:
             await response.aclose()
     except httpx.TimeoutException as late:
-        raise CallFailed("timeout", f"{request.shown} took too long ({type(late).__name__}).") from late
+        detail, in_doubt = f"{request.shown} took too long ({type(late).__name__}).", not isinstance(late, _NOT_SENT)
+        raise CallFailed("timeout", detail, in_doubt=in_doubt) from late
     except (httpx.InvalidURL, httpx.LocalProtocolError, httpx.UnsupportedProtocol, UnicodeEncodeError) as wrong:
         # The cause quotes the header that it dislikes, and that may hold credentials.
         detail = f"{request.shown} has a URI or a header that HTTP cannot carry ({type(wrong).__name__})."
@@ -107,7 +112,7 @@ async def exchange(request: Request, context: CallContext) -> AsyncIterator[Answ
         raise CallFailed("communication", f"{request.shown} was redirected too often.") from lost
     except (httpx.HTTPError, httpx.StreamError) as broken:
         detail = without(request.secrets, f"{request.shown} failed: {type(broken).__name__}: {broken}")
-        raise CallFailed("communication", detail) from broken
+        raise CallFailed("communication", detail, in_doubt=not isinstance(broken, _NOT_SENT)) from broken
 
 
 def url_of(uri: str, schemes: Collection[str] = _HTTP) -> httpx.URL:

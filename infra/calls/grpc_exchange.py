@@ -39,6 +39,8 @@ _STATUS: Mapping[grpc.StatusCode, int] = MappingProxyType(
         grpc.StatusCode.UNAVAILABLE: 503,
     }
 )
+# What was asked for may have been done before it came to this.
+_IN_DOUBT = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "UNAVAILABLE", "UNKNOWN"})
 # Said by our own side, under a status that the other one has as well.
 _TOO_LARGE = "message larger than max"
 # Whoever waits for the call ends it before.
@@ -155,8 +157,10 @@ def _failure(
 ) -> CallFailed:
     code, said = failed.code(), failed.details() or ""
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE in said:
-        return CallFailed("communication", f"The answer has more than {settings.response_bytes_max} bytes.")
+        detail = f"The answer has more than {settings.response_bytes_max} bytes."
+        return CallFailed("communication", detail, in_doubt=True)
     spoken = "over TLS" if place.tls else "in plain text"
     detail = without(secrets, f"{place.shown}, spoken to {spoken}, failed with {code.name}: {said}")
     title = code.name.replace("_", " ").capitalize()
-    return CallFailed("communication", detail, status=_STATUS.get(code, 500), title=title)
+    in_doubt = code.name in _IN_DOUBT
+    return CallFailed("communication", detail, status=_STATUS.get(code, 500), title=title, in_doubt=in_doubt)

@@ -85,11 +85,15 @@ async def send_for_output(request: HttpRequest, arguments: Arguments, context: C
     async with exchange(await prepared(request, context), context) as answer:
         if answer.status not in accepted:
             raise await answer.failure()
-        body = await answer.body()
-        if output == "raw":
-            return b64encode(body).decode()
-        content = content_of(answer, body)
-        return content if output == "content" else _response(answer, content)
+        try:
+            body = await answer.body()
+            if output == "raw":
+                return b64encode(body).decode()
+            content = content_of(answer, body)
+            return content if output == "content" else _response(answer, content)
+        except CallFailed as unusable:
+            unusable.in_doubt = True
+            raise
 
 
 async def prepared(request: HttpRequest, context: CallContext) -> Request:

@@ -73,7 +73,7 @@ async def mcp_call(arguments: Arguments, context: CallContext) -> JsonValue:
             if "stdio" in transport:
                 return await _over_pipes(method, arguments, map_of(transport, "stdio"), context)
     except TimeoutError as late:
-        raise CallFailed("timeout", f"The MCP server did not answer within {patience_s:g} s.") from late
+        raise CallFailed("timeout", f"The MCP server did not answer within {patience_s:g} s.", in_doubt=True) from late
     raise CallFailed("configuration", "The MCP transport is neither http nor stdio.")
 
 
@@ -119,7 +119,7 @@ async def _ask(session: _Session, message: Message, context: CallContext) -> tup
             answer = received.message
             if answer is not None and answer.get("id") == message["id"] and "method" not in answer:
                 return received.headers, result_of(answer, (*received.secrets, *secrets))
-    raise CallFailed("communication", "The MCP server did not answer the request.")
+    raise CallFailed("communication", "The MCP server did not answer the request.", in_doubt=True)
 
 
 async def _leave(session: _Session, context: CallContext) -> None:
@@ -190,4 +190,5 @@ async def _ask_process(process: GuardedProcess, lines: _Lines, request: Message,
             _write(process, {"jsonrpc": "2.0", "id": message["id"], "error": error})
         elif message.get("id") == request["id"]:
             return result_of(message, secrets)
-    raise CallFailed("communication", f"The MCP server ended without an answer (exit code {process.code}).")
+    detail = f"The MCP server ended without an answer (exit code {process.code})."
+    raise CallFailed("communication", detail, in_doubt=True)

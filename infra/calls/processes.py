@@ -84,10 +84,12 @@ async def _run(program: Program, stdin: bytes, context: CallContext) -> GuardedP
                 await process.exited.wait()
         except TimeoutError as late:
             detail = f"The process did not end within {settings.process_s_max:g} s."
-            raise CallFailed("timeout", detail) from late
+            raise CallFailed("timeout", detail, in_doubt=True) from late
         await finish(process)
     if process.overflowed:
-        raise CallFailed("runtime", f"The process wrote more than {settings.process_output_bytes_max} bytes.")
+        raise CallFailed(
+            "runtime", f"The process wrote more than {settings.process_output_bytes_max} bytes.", in_doubt=True
+        )
     return process
 
 

@@ -21,11 +21,12 @@ STEPS_MAX = 5_000
 
 
 class Failed(Exception):
-    """An answer that is an error."""
+    """An answer that is an error; `in_doubt`: nobody knows whether what was asked for was done."""
 
-    def __init__(self, type_: str, status: int, title: str | None = None) -> None:
+    def __init__(self, type_: str, status: int, title: str | None = None, *, in_doubt: bool = False) -> None:
         super().__init__(type_)
         self.error = RunError(type=type_, status=status, title=title)
+        self.in_doubt = in_doubt
 
 
 Answer = Callable[[Awaited, "Running"], JsonValue]
@@ -104,7 +105,8 @@ class Running:
         try:
             answer = self.answer(awaits, self)
         except Failed as failed:
-            return self.send(FailRunTask(run_id=self.run_id, task=task, error=failed.error, at=self.now))
+            why, in_doubt = failed.error, failed.in_doubt
+            return self.send(FailRunTask(run_id=self.run_id, task=task, error=why, in_doubt=in_doubt, at=self.now))
         if answer is WAITING:
             return []
         return self.send(AnswerRunTask(run_id=self.run_id, task=task, answer=answer, at=self.now))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from events.run import RunEvent, RunTaskCancelled, RunTaskCompleted, RunTaskStarted
+from events.run import RunEvent, RunTaskCompleted, RunTaskStarted
 from events.run_compensation import (
     RunCompensated,
     RunCompensationFailed,
@@ -12,8 +12,9 @@ from events.run_compensation import (
     RunTaskCompensated,
     RunTaskCompensating,
 )
-from events.run_parts import CallAwaited, ProcessAwaited, RunError, UndoingAwaited
+from events.run_parts import RunError, UndoingAwaited
 from write_side.definition.values import below
+from write_side.interpreter.doubt import can_be_undone, given_up
 from write_side.interpreter.evolve import UNDOING
 from write_side.interpreter.plan import COMPENSATE
 from write_side.interpreter.scope import Run
@@ -31,15 +32,8 @@ def waited_for(run: Run) -> list[Node]:
     its parent waits for that when the child's turn comes.
     """
     return [
-        node
-        for node in run.state.nodes.values()
-        if node.phase in ("awaiting", "answered") and node.reference in run.plan.tasks and _can_be_undone(run, node)
+        node for node in run.state.nodes.values() if node.phase in ("awaiting", "answered") and can_be_undone(run, node)
     ]
-
-
-def _can_be_undone(run: Run, node: Node) -> bool:
-    carried_out = isinstance(node.awaits, CallAwaited | ProcessAwaited)
-    return carried_out and COMPENSATE in run.plan.tasks[node.reference].task.metadata
 
 
 def has_children(run: Run) -> bool:
@@ -60,7 +54,7 @@ def undo(run: Run, error: RunError | None) -> Sequence[RunEvent]:
             node = run.state.nodes[node.parent]
     for number in sorted(run.state.nodes, reverse=True):
         if number != ROOT and number not in kept and run.state.nodes[number].phase != "faulted":
-            return [RunTaskCancelled(task=number)]
+            return [given_up(run, number)]
     return [] if waited else [RunCompensationStarted(error=error)]
 
 
@@ -108,7 +102,7 @@ def compensation_failed(run: Run, error: RunError) -> Sequence[RunEvent]:
     assert undoing is not None
     for number in sorted(run.state.nodes, reverse=True):
         if number != undoing.task and run.state.nodes[number].phase != "faulted":
-            return [RunTaskCancelled(task=number)]
+            return [given_up(run, number)]
     again = undoing.attempt < ATTEMPTS_MAX and undoing.of.run_id is None
     retry_at = run.at + timedelta(seconds=DELAY_S * 2 ** (undoing.attempt - 1)) if again else None
     return [

@@ -34,6 +34,7 @@ from events.run import (
 )
 from events.run_compensation import RunCompensationEvent
 from events.run_parts import Awaited, EventsAwaited, ProcessAwaited, RunAwaited
+from write_side.interpreter.asked_again import doubted, settled
 from write_side.interpreter.changed import replace
 from write_side.interpreter.fetched import fetched
 from write_side.interpreter.progress import after_child, place_in_list, with_child
@@ -64,8 +65,8 @@ def evolve(state: RunState, event: RunEvent) -> RunState:
             return _completed(state, event)
         case RunTaskAnswered() | RunTaskPrepared() | RunTaskFaulted() | RunErrorCaught() | RunTaskRetried():
             return _node_changed(state, event)
-        case RunTaskCancelled(task=task):
-            return _cancelled(state, task)
+        case RunTaskCancelled():
+            return _cancelled(state, event)
         case RunTaskSkipped(task=task, parent=parent, reference=reference):
             above = with_child(state.nodes[parent], reference)
             return state.with_node(after_child(above, reference, above.data, "continue"), begun=task)
@@ -180,7 +181,7 @@ def _completed(state: RunState, event: RunTaskCompleted) -> RunState:
     if node.kind == DOCUMENT:
         return fetched(state, node, event.output)
     if state.status == "compensating":
-        pass  # What undoes a task is not undone itself.
+        state = settled(state, node)  # What undoes a task is not undone itself.
     elif node.awaits is not None and isinstance(node.awaits, RunAwaited) and node.awaits.awaited:
         state = _remember(state, node, event.output, node.awaits.run_id)
     elif event.compensable:
@@ -199,11 +200,18 @@ def _remember(state: RunState, node: Node, output: JsonValue, run_id: str | None
     return replace(state, done=(*state.done, entry))
 
 
-def _cancelled(state: RunState, task: int) -> RunState:
-    node = state.nodes.get(task)
+def _in_doubt(state: RunState, node: Node) -> RunState:
+    """What may have taken effect counts as done; where a task is undone, it is asked for again as what it was."""
+    return doubted(state, node) if state.status == "compensating" else _remember(state, node, None, None)
+
+
+def _cancelled(state: RunState, event: RunTaskCancelled) -> RunState:
+    node = state.nodes.get(event.task)
     if node is None:
         return state
-    state = state.without(task)
+    if event.in_doubt:
+        state = _in_doubt(state, node)
+    state = state.without(event.task)
     child_id = child_under_way(node)
     if child_id is not None and state.status != "compensating":
         state = _remember(state, node, None, child_id)
@@ -225,7 +233,8 @@ def _node_changed(
             places = None if items is None else tuple(items)
             again = replace(node, prepared=True, section="", cursor=-1, then=None, data=node.input)
             return state.with_node(replace(again, phase=phase, items=places, awaits=awaits))
-        case RunTaskFaulted(error=error, given_up=given_up):
+        case RunTaskFaulted(error=error, given_up=given_up, in_doubt=in_doubt):
+            state = _in_doubt(state, node) if in_doubt else settled(state, node)
             left = state.without(*state.below(event.task))
             if given_up is not None and state.status != "compensating":
                 left = _remember(left, node, None, given_up)

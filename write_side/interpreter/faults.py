@@ -12,6 +12,7 @@ from events.run_parts import RunError
 from write_side.definition.errors import Catch, ErrorFilter, RetryPolicy
 from write_side.definition.tasks import ForkTask, TryTask
 from write_side.interpreter.compensating import compensation_failed, has_children, undo, waited_for
+from write_side.interpreter.doubt import given_up
 from write_side.interpreter.errors import Raised, same_type
 from write_side.interpreter.scope import Run, holds, seconds
 from write_side.interpreter.state import Node, is_branch
@@ -33,7 +34,7 @@ def fault(run: Run, node: Node) -> Sequence[RunEvent]:
         return [_caught(run, above, node.error)]
     for other in run.state.below(above.task):
         if other != node.task:
-            return [RunTaskCancelled(task=other)]
+            return [given_up(run, other)]
     return [RunTaskFaulted(task=above.task, error=node.error)]
 
 

@@ -87,7 +87,8 @@ BLANK = Node(ROOT, -1, "", "", "")
 class Done:
     """A completed task that can be undone: by the list that its definition has for it, or with the run that it was.
 
-    Also a task whose child run was given up while it was under way: what that has done by then is undone with it.
+    Also a task whose child run was given up while it was under way: what that has done by then is undone with it. And one of which
+    nobody knows whether it was done: it has no output.
     """
 
     task: int
@@ -100,13 +101,17 @@ class Done:
 
 @dataclass(frozen=True)
 class Undoing:
-    """The task that is being undone, by which task, and how often that was tried."""
+    """The task that is being undone, by which task, and how often that was tried.
+
+    `doubts` are the calls of earlier attempts that may have been done, by their places: the first task that asked for each.
+    """
 
     of: Done
     task: int
     attempt: int = 1
     error: RunError | None = None
     retry_at: datetime | None = None
+    doubts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

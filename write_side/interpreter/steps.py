@@ -27,6 +27,7 @@ from write_side.interpreter.bounds import APPEND_BYTES_MAX, EXPRESSIONS_S_MAX, s
 from write_side.interpreter.changed import replace
 from write_side.interpreter.compensating import compensate, has_children, undo, waited_for
 from write_side.interpreter.documents import fetch_function, fetch_schemas
+from write_side.interpreter.doubt import after_answer, given_up
 from write_side.interpreter.ending import completed, ending
 from write_side.interpreter.errors import Raised
 from write_side.interpreter.evolve import evolve
@@ -94,6 +95,8 @@ def step(run: Run) -> Events:
     # What has failed goes first: nothing begins below it any more, and the first error is the one that counts.
     for node in sorted((state.nodes[number] for number in state.ready), key=lambda node: node.phase != "faulted"):
         found = within(_step_of(run, node), node.task, node.reference)
+        if node.answered:
+            found = after_answer(run, node, found)
         if found:
             return found
     for node in state.nodes.values():
@@ -258,7 +261,7 @@ def _fork(run: Run, node: Node, task: ForkTask) -> Events:
     branches = run.plan.lists[node.reference + "/fork/branches"]
     if node.then == END or (task.fork.compete and node.outputs):
         for other in run.state.below(node.task):
-            return [RunTaskCancelled(task=other)]
+            return [given_up(run, other)]
         outputs = list(node.outputs.values())
         return ending(run, node, outputs[-1], END) if node.then == END else ending(run, node, outputs[0])
     coming = replace(node, data=node.input)

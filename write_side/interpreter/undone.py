@@ -25,7 +25,8 @@ def compensation_changed(state: RunState, event: RunCompensationEvent) -> RunSta
             return replace(state, status="compensating", error=error, nodes={}, ready=(), suspended=False)
         case RunTaskCompensating(task=task, of=of, attempt=attempt):
             done = next(entry for entry in state.done if entry.task == of)
-            return replace(state, begun=task, undoing=Undoing(done, task, attempt))
+            doubts = {} if state.undoing is None else state.undoing.doubts
+            return replace(state, begun=task, undoing=Undoing(done, task, attempt, doubts=doubts))
         case RunTaskCompensated(of=of) | RunCompensationSkipped(of=of):
             left = tuple(entry for entry in state.done if entry.task != of)
             return replace(state, status="compensating", done=left, undoing=None, nodes={}, ready=())

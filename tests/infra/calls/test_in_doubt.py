@@ -1,0 +1,67 @@
+"""Whether a call that failed may have been done all the same: it was asked for, and nobody heard that it was refused."""
+
+import asyncio
+import socket
+
+import pytest
+from starlette.responses import PlainTextResponse, Response
+
+from infra.calls.call import CallContext, CallFailed, carry_out
+from tests.infra.calls.other_side import OtherSide, calling
+from tests.infra.calls.test_http_bounds import fails
+
+
+async def silence(writer: asyncio.StreamWriter) -> None:
+    """Hang up without a word."""
+
+
+async def half(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+
+
+async def patience(writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(5)
+
+
+async def failed(url: str, context: CallContext) -> CallFailed:
+    with pytest.raises(CallFailed) as failed:
+        await carry_out("http", {"method": "post", "endpoint": url}, context)
+    return failed.value
+
+
+class TestACallThatFailed:
+    @pytest.mark.parametrize("script", [silence, half])
+    async def test_is_in_doubt_when_the_connection_was_lost(self, script, context: CallContext) -> None:
+        assert (await fails(script, context, method="post")).in_doubt
+
+    async def test_is_in_doubt_when_the_answer_was_late(self) -> None:
+        async with calling(call_s_max=0.1) as context:
+            assert (await fails(patience, context, method="post")).in_doubt
+
+    async def test_is_in_doubt_when_the_answer_cannot_be_used(self, server: OtherSide, context: CallContext) -> None:
+        url = server.at("/broken", Response(b"{", media_type="application/json"))
+        assert (await failed(url, context)).in_doubt
+        url = server.at("/unrecordable", PlainTextResponse("a\x00b"))
+        assert (await failed(url, context)).in_doubt
+
+    @pytest.mark.parametrize("status", [502, 504])
+    async def test_is_in_doubt_when_a_gateway_had_no_answer(
+        self, status: int, server: OtherSide, context: CallContext
+    ) -> None:
+        assert (await failed(server.at("/", PlainTextResponse("", status)), context)).in_doubt
+
+    @pytest.mark.parametrize("status", [300, 400, 409, 429, 500, 503])
+    async def test_is_in_no_doubt_when_it_was_refused(
+        self, status: int, server: OtherSide, context: CallContext
+    ) -> None:
+        assert not (await failed(server.at("/", PlainTextResponse("", status)), context)).in_doubt
+
+    async def test_is_in_no_doubt_when_nobody_was_there(self, context: CallContext) -> None:
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{bound.getsockname()[1]}/"
+        assert not (await failed(url, context)).in_doubt
+
+    async def test_is_in_no_doubt_when_it_may_not_be_made(self) -> None:
+        async with calling(networks_allowed=()) as context:
+            assert not (await failed("http://127.0.0.1/", context)).in_doubt
