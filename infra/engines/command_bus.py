@@ -211,9 +211,9 @@ class CommandBus:
             self._streams.keep(key, own.decider, own.after.version - len(own.events), own.after)
         self.on_written(request, answer)
 
-    async def state(self, tenant_id: str, stream_id: str) -> Any:
-        """What is known of a stream; it may have moved on."""
-        return (await self._streams.load((tenant_id, stream_id))).state
+    async def state(self, tenant_id: str, stream_id: str, *, fresh: bool = False) -> Any:
+        """What is known of a stream, or what the log has now if that is to be `fresh`; it may have moved on."""
+        return (await self._streams.load((tenant_id, stream_id), fresh=fresh)).state
 
     def _forget(self, request: Request) -> None:
         self._streams.forget(request.origin.tenant_id, request.streams())

@@ -114,7 +114,7 @@ class Performer:
         for tenant_id, key, stream_id, causation_id, correlation_id in rows:
             self._kept.add((tenant_id, key))
             origin = Origin(tenant_id, self._actor, key, correlation_id, causation_id)
-            self._start(Activity(key), stream_id, origin)
+            self._start(Activity(key), stream_id, origin, written_here=False)
 
     async def end(self) -> None:
         """Another one may act now: drop what is under way."""
@@ -146,14 +146,14 @@ class Performer:
             except Exception:
                 # Whoever wrote it is not to blame: it is parked when the log brings it.
                 continue
-            self._seen[envelope.id] = [self._act(doing, envelope, request.origin) for doing in doings]
+            self._seen[envelope.id] = [self._act(doing, envelope, request.origin, True) for doing in doings]
 
-    def _act(self, doing: Doing, envelope: Envelope[Any], cause: Origin) -> Seen:
+    def _act(self, doing: Doing, envelope: Envelope[Any], cause: Origin, written_here: bool) -> Seen:
         if isinstance(doing, Over):
             return doing
         origin = self._origin(cause, envelope)
         if isinstance(doing, Activity):
-            self._start(doing, envelope.stream_id, origin)
+            self._start(doing, envelope.stream_id, origin, written_here=written_here)
             return doing, origin
         return asyncio.create_task(self._send(doing, origin))
 
@@ -161,14 +161,17 @@ class Performer:
         command_id = f"{envelope.id}/{self.name}"
         return Origin(cause.tenant_id, self._actor, command_id, cause.correlation_id, envelope.id, cause.traceparent)
 
-    def _start(self, activity: Activity, stream_id: str, origin: Origin) -> None:
+    def _start(self, activity: Activity, stream_id: str, origin: Origin, *, written_here: bool) -> None:
         key = (origin.tenant_id, activity.key)
         if key not in self._under_way and key not in self._answered:
-            self._under_way[key] = asyncio.create_task(self._carry_out(key, activity, stream_id, origin))
+            carrying_out = self._carry_out(key, activity, stream_id, origin, written_here)
+            self._under_way[key] = asyncio.create_task(carrying_out)
 
-    async def _carry_out(self, key: Key, activity: Activity, stream_id: str, origin: Origin) -> None:
+    async def _carry_out(
+        self, key: Key, activity: Activity, stream_id: str, origin: Origin, written_here: bool
+    ) -> None:
         try:
-            command = await self._performed(activity, stream_id, origin)
+            command = await self._performed(activity, stream_id, origin, written_here)
             refused = None
             if command is not None:
                 refused = await self._send(command.command if isinstance(command, Ask) else command, origin)
@@ -182,11 +185,18 @@ class Performer:
         if self._under_way.pop(key, None) is not None:
             self._answered.add(key)
 
-    async def _performed(self, activity: Activity, stream_id: str, origin: Origin) -> Command | Ask | None:
+    async def _performed(
+        self, activity: Activity, stream_id: str, origin: Origin, written_here: bool
+    ) -> Command | Ask | None:
         """Perform until it is known what that came to: what it needs of the log may be away for a while."""
+        known = written_here
         for pause_s in _pauses_s():
             async with self._slots:
                 try:
+                    if not known:
+                        # Another process wrote it: what this one knows of the stream may be from before, and the activity not in it.
+                        await self._bus.state(origin.tenant_id, stream_id, fresh=True)
+                    known = False
                     crash_point("activity.before")
                     send = partial(self._send, origin=origin)
                     command = await self._perform(origin.tenant_id, stream_id, activity, send)
@@ -223,7 +233,7 @@ class Performer:
             seen = self._seen.pop(record.id, None)
             if seen is None:
                 envelope, cause = self._read(record)
-                seen = [self._act(doing, envelope, cause) for doing in self._react(record, envelope)]
+                seen = [self._act(doing, envelope, cause, False) for doing in self._react(record, envelope)]
             for acted in seen:
                 if isinstance(acted, asyncio.Task):
                     sending.append((record, acted))

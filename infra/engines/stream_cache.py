@@ -99,8 +99,10 @@ class StreamCache:
         for stream_id in stream_ids:
             self._streams.pop((tenant_id, stream_id), None)
 
-    async def load(self, key: Key) -> CachedStream:
-        """What is known of a stream, else what the log has."""
+    async def load(self, key: Key, *, fresh: bool = False) -> CachedStream:
+        """What is known of a stream, else, or if it is to be `fresh`, what the log has."""
+        if fresh:
+            return await self.refresh(key)
         stream = self.find(key)
         return stream if stream is not None else await self._catch_up(key)
 
