@@ -5,7 +5,8 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 import uvicorn
@@ -14,6 +15,15 @@ SLOW_S = 3.0
 
 Key = tuple[str, str, str]
 """A run, a step, and `do` or `undo`."""
+
+
+class Heard(NamedTuple):
+    """A request as it came in, and how it was answered."""
+
+    at: datetime
+    what: Key
+    idempotency_key: str
+    status: int
 
 
 @dataclass
@@ -28,6 +38,7 @@ class Ledger:
     effects: dict[Key, set[str]] = field(default_factory=lambda: defaultdict(set))
     requests: dict[Key, int] = field(default_factory=lambda: defaultdict(int))
     order: list[Key] = field(default_factory=list)
+    heard: list[Heard] = field(default_factory=list)
     url: str = ""
     mended: bool = False
 
@@ -38,12 +49,11 @@ class Ledger:
         mode = parse_qs(scope["query_string"].decode()).get("mode", ["ok"])[0]
         key = (run, step, what)
         self.requests[key] += 1
-        status = await self._status(mode, key)
-        if status == 200:
-            idempotency = dict(scope["headers"])[b"idempotency-key"].decode()
-            if idempotency not in self.effects[key]:
-                self.effects[key].add(idempotency)
-                self.order.append(key)
+        status, idempotency = await self._status(mode, key), dict(scope["headers"])[b"idempotency-key"].decode()
+        self.heard.append(Heard(datetime.now(UTC), key, idempotency, status))
+        if status == 200 and idempotency not in self.effects[key]:
+            self.effects[key].add(idempotency)
+            self.order.append(key)
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b'{"done":"%s"}' % step.encode()})
