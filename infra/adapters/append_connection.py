@@ -16,6 +16,7 @@ from infra.adapters import postgres_arrays as arrays
 from infra.adapters.append_parameters import append_parameters, refused_parameters
 from infra.adapters.append_plan import CommandKey, Plan, StreamKey
 from infra.adapters.event_store import Append, Appended
+from infra.adapters.postgres_connection import WatchedConnection
 from infra.errors import CommandIdReused, OutcomeUnknown, StoreUnavailable
 from infra.faults import crash_point
 from infra.ids import uuid_text
@@ -206,7 +207,7 @@ class AppendConnection:
             return self._connection
         await self.close()
         async with asyncio.timeout(self._settings.connect_s_max):
-            connection: Connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True)
+            connection: Connection = await WatchedConnection.connect(self._url, autocommit=True)
             try:
                 arrays.register(connection.adapters)
                 await connection.execute(_BY_INDEX)

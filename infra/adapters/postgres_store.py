@@ -15,6 +15,7 @@ from infra.adapters import postgres_arrays as arrays
 from infra.adapters.append_connection import find_answer
 from infra.adapters.appender import Appender
 from infra.adapters.event_store import Append, Appended, Record, Records, Snapshot
+from infra.adapters.postgres_connection import WatchedConnection
 from infra.adapters.shared_load import SharedLoad
 from infra.cancellation import end, unharmed
 from infra.errors import Fault, StoreUnavailable
@@ -75,6 +76,7 @@ def open_pool(database_url: str, size_max: int, *, size_min: int = 1) -> AsyncCo
 
     return AsyncConnectionPool(
         database_url,
+        connection_class=WatchedConnection,
         min_size=size_min,
         max_size=size_max,
         open=False,

@@ -17,6 +17,7 @@ from infra.adapters.breakdown import is_breakdown
 from infra.adapters.checkpoints import BEHIND_PARKED, Checkpoint, CheckpointMoved, Checkpoints, Effect, forget, park
 from infra.adapters.event_store import EventStore, Record
 from infra.adapters.lease import LeaseSession, PostgresLease, while_held
+from infra.adapters.postgres_connection import WatchedConnection
 from infra.engines.feed import Feed, read_ahead
 from infra.engines.poison import Poison, cause_of
 from infra.errors import Fault
@@ -118,7 +119,7 @@ class Consumer:
             self._pause_s = min(self._pause_s * 2, PAUSE_S_MAX)
 
     async def _run_leased(self) -> None:
-        async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
+        async with await WatchedConnection.connect(self._url, autocommit=True) as connection:
             await self._shut_out_others(connection)
             self.active = True
             self._pause_s = PAUSE_S_MIN

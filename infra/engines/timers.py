@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from events.envelope import Origin
 from infra.adapters.lease import PostgresLease, while_held
+from infra.adapters.postgres_connection import WatchedConnection
 from infra.engines.command_bus import CommandBus
 from infra.errors import Fault, Rejection, VersionConflict
 from infra.faults import crash_point
@@ -65,7 +66,7 @@ class Timers:
             await asyncio.sleep(1.0)
 
     async def _run_leased(self) -> None:
-        async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
+        async with await WatchedConnection.connect(self._url, autocommit=True) as connection:
             while True:
                 if not await self.fire(connection) and not await self.look_ahead(connection):
                     await asyncio.sleep(self._settings.timer_poll_s)

@@ -1,0 +1,90 @@
+"""A connection to Postgres that watches its socket as long as it lives.
+
+psycopg registers the socket with the loop for each wait and takes it back after it, which takes longer than Postgres takes to answer a
+short query. This one registers once, a descriptor of its own for the same socket: libpq may close its descriptor at any time, and psycopg
+may still wait for it in its own way, as it does to cancel a query.
+"""
+
+import asyncio
+import os
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
+from psycopg.waiting import Ready, Wait
+
+Found = TypeVar("Found")
+
+_CANCEL_S_MAX = 5.0
+
+
+class WatchedConnection(psycopg.AsyncConnection[Any]):
+    """As an AsyncConnection, for one loop; it must be closed, since the loop holds it until then."""
+
+    _watched: int | None = None
+    _loop: asyncio.AbstractEventLoop
+    _woken: "asyncio.Future[Ready] | None" = None
+
+    async def wait(self, gen: PQGen[Found], interval: float = 0.0, timeout: float | None = None) -> Found:
+        """Do what a generator of psycopg does, whenever the socket is ready. A query that is interrupted is cancelled, as psycopg does."""
+        if timeout is not None:
+            return await super().wait(gen, timeout=timeout)
+        try:
+            wanted = next(gen)
+            while True:
+                wanted = gen.send(await self._ready_for(wanted))
+        except StopIteration as done:
+            found: Found = done.value
+            return found
+        except asyncio.CancelledError:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                await self._cancel(gen)
+            raise
+
+    async def close(self) -> None:
+        self._look_away()
+        await super().close()
+
+    async def _ready_for(self, wanted: Wait) -> Ready:
+        if self._watched is None:
+            self._loop = asyncio.get_running_loop()
+            self._watched = os.dup(self.pgconn.socket)
+            self._loop.add_reader(self._watched, self._wake, Ready.R)
+        writes, watched = wanted & Wait.W, self._watched
+        self._woken = self._loop.create_future()
+        if writes:
+            self._loop.add_writer(watched, self._wake, Ready.W)
+        try:
+            return await self._woken
+        finally:
+            self._woken = None
+            if writes and self._watched == watched:
+                self._loop.remove_writer(watched)
+
+    def _wake(self, ready: Ready) -> None:
+        if self._woken is None:
+            # Nobody asked: the server has ended the connection, or has more to say than was waited for.
+            self._look_away()
+        elif not self._woken.done():
+            self._woken.set_result(ready)
+
+    def _look_away(self) -> None:
+        watched, self._watched = self._watched, None
+        if watched is not None:
+            self._loop.remove_reader(watched)
+            self._loop.remove_writer(watched)
+            os.close(watched)
+
+    async def _cancel(self, gen: PQGen[Any]) -> None:
+        """Have the server end the query, so that the connection can be used again; it cannot if that does not help."""
+        try:
+            await self.cancel_safe(timeout=_CANCEL_S_MAX)
+            await super().wait(gen, timeout=_CANCEL_S_MAX)
+        except psycopg.errors.QueryCanceled:
+            pass
+        except BaseException as failed:
+            self._look_away()
+            self.pgconn.finish()
+            if not isinstance(failed, Exception):
+                raise
