@@ -23,7 +23,7 @@ check:
 test *arguments:
     pytest -m "not faults" {{ arguments }}
 
-fast := 'pytest -m "not servers and not faults" --hypothesis-profile=fast'
+fast := 'pytest -m "not servers and not outside and not faults" --hypothesis-profile=fast'
 
 # Only tests that need no server, in the small size (tests/sizes.py): each property on a tenth of its examples. `just check` tries all.
 test-fast *arguments:

@@ -6,9 +6,12 @@ import gc
 import itertools
 import os
 import shutil
+import socket
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import nats
@@ -24,6 +27,39 @@ from tests import sizes  # noqa: F401  # has the profile of its name known
 _GARBAGE_MIN = 50_000
 _TEMPLATE = "foldwork_template"
 _SERVERS = {"postgres", "embedded_nats"}
+_ALLOWED = ("servers", "outside", "faults")
+_GUARDED = "infra.expressions.child"  # evaluates expressions for all tests: started once, and asked in a fraction of a millisecond
+_watched: pytest.Item | None = None  # the test that runs, if it is not marked for what it starts
+
+
+class StartedUnmarked(BaseException):
+    """A test listens on a port or starts a process, and is not marked `outside`."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    global _watched
+    _watched = None if any(item.get_closest_marker(name) for name in _ALLOWED) else item
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown() -> None:
+    """What ends here may belong to all the tests of the run."""
+    global _watched
+    _watched = None
+
+
+def _watch(owner: type, name: str) -> None:
+    """Fails the test that gets to a method if it is not marked so: else the quick tests would become slow again unnoticed."""
+    known = getattr(owner, name)
+
+    @functools.wraps(known)
+    def watched(*given: Any, **named: Any) -> Any:
+        if _watched is not None and not any(_GUARDED in words for words in given if isinstance(words, list)):
+            raise StartedUnmarked(_watched.nodeid)
+        return known(*given, **named)
+
+    setattr(owner, name, watched)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,6 +70,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure() -> None:
+    _watch(socket.socket, "listen")
+    _watch(subprocess.Popen, "__init__")
     # Nearly all that is made while tests are loaded stays: the collector looks less often.
     gc.set_threshold(_GARBAGE_MIN)
     # As in service, and before a test loads gRPC: else it stops the world at each fork, and some processes forked in its midst end at once.

@@ -49,8 +49,13 @@ LINES_MAX, FUNCTION_LINES_MAX, MAIN_LINES_MAX = 300, 70, 40
 
 
 @cache
+def text_of(path: Path) -> str:
+    return path.read_text()
+
+
+@cache
 def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
+    return ast.parse(text_of(path))
 
 
 @cache
@@ -67,10 +72,12 @@ def statements_of(path: Path) -> tuple[ast.stmt, ...]:
     return tuple(found)
 
 
+@cache
 def files(*folders: str) -> list[Path]:
     return sorted(path for folder in folders for path in (HOUSE / folder).rglob("*.py"))
 
 
+@cache
 def name_of(path: Path) -> str:
     return path.relative_to(HOUSE).as_posix()
 
@@ -163,9 +170,11 @@ class TestAFile:
     def test_is_short_and_so_are_its_functions(self) -> None:
         found = []
         for path in files(*FOLDERS):
-            text = path.read_text()
-            if len(text.splitlines()) > LINES_MAX:
-                found.append(f"{name_of(path)} has {len(text.splitlines())} lines")
+            length = len(text_of(path).splitlines())
+            if length > LINES_MAX:
+                found.append(f"{name_of(path)} has {length} lines")
+            if length <= FUNCTION_LINES_MAX:
+                continue
             for node in statements_of(path):
                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                     lines = (node.end_lineno or node.lineno) - node.lineno + 1
@@ -174,14 +183,15 @@ class TestAFile:
         assert found == []
 
     def test_opens_with_what_it_is_for(self) -> None:
-        assert [name_of(path) for path in files(*FOLDERS) if not ast.get_docstring(tree_of(path))] == []
+        silent = [path for path in files(*FOLDERS) if not text_of(path).startswith('"""')]
+        assert [name_of(path) for path in silent if not ast.get_docstring(tree_of(path))] == []
 
     def test_has_a_name_from_the_field(self) -> None:
         found = [name_of(path) for path in files(*FOLDERS) if any(word in name_of(path) for word in NAMES_REFUSED)]
         assert found == []
 
     def test_says_nothing_of_the_machine_it_was_written_on(self) -> None:
-        assert [name_of(path) for path in files(*FOLDERS) if f"{HOUSE}/" in path.read_text()] == []
+        assert [name_of(path) for path in files(*FOLDERS) if f"{HOUSE}/" in text_of(path)] == []
 
     def test_is_only_a_signboard_if_it_is_that_of_a_folder(self) -> None:
         signboards = [path for path in files(*ROOMS) if path.name == "__init__.py" and not is_of_the_client(path)]

@@ -24,8 +24,8 @@ def server_url(request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture
-async def stream(server_url: str | None) -> AsyncIterator[EventStream]:
-    settings = Settings(relay_batch_events_max=100, consumer_batch_events_max=50)
+async def stream(server_url: str | None, settings: Settings) -> AsyncIterator[EventStream]:
+    settings = settings.model_copy(update={"relay_batch_events_max": 100, "consumer_batch_events_max": 50})
     kept = MemoryEventStream(settings) if server_url is None else await NatsEventStream.connect(server_url, settings)
     yield kept
     await kept.close()

@@ -25,6 +25,7 @@ class TestTheReadme:
         assert (ROOT / name).is_file()
 
 
+@pytest.mark.outside
 class TestTheContinuousIntegration:
     def test_runs_the_test_command_of_the_readme(self, tmp_path: Path) -> None:
         stand_in = tmp_path / "python3"

@@ -11,6 +11,8 @@ import pytest
 from infra import tail
 from infra.tail import Tail
 
+pytestmark = pytest.mark.outside
+
 EVENTS_IN_THE_LOG = 1200
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from infra.adapters.document_text import DEPTH_MAX, NODES_MAX, TEXT_BYTES_MAX, parse_document
 from infra.adapters.problem import BodyTooLarge, Malformed, UnsupportedMediaType
+from tests.sizes import examples
 
 YAML, JSON = "application/yaml", "application/json"
 
@@ -73,7 +74,7 @@ class TestAYamlDocument:
         ["[", "{", "? ", "- ", "&a [", "a: &a\n", "!!seq [", "*a ", "' ", "[a, ", "a: [b]\n", "|\n", "#", "%a\n", "\t"],
     )
     def test_is_refused_soon_whatever_it_repeats(self, opening: str) -> None:
-        assert refusal(opening * (TEXT_BYTES_MAX // len(opening)))
+        assert refusal(opening * examples(TEXT_BYTES_MAX // len(opening)))
 
     def test_may_be_nested_up_to_the_bound(self) -> None:
         yaml("[" * DEPTH_MAX + "]" * DEPTH_MAX)

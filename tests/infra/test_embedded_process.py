@@ -14,6 +14,8 @@ from infra.embedded.folder import AlreadyRunning, DataFolder, SystemState
 from infra.embedded.ports import free_port, is_free
 from infra.embedded.process import Child, Launch, ServerNotStarted, evict, last_lines, occupants
 
+pytestmark = pytest.mark.outside
+
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 
 

@@ -41,6 +41,7 @@ async def raw(port: int, request: bytes) -> bytes:
     return answer
 
 
+@pytest.mark.outside
 class TestTheHealthPages:
     async def test_say_alive_before_ready(self, health: Health) -> None:
         async with httpx.AsyncClient(base_url=health.url, verify=False) as http:

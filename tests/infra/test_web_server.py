@@ -19,10 +19,10 @@ from infra.embedded.ports import free_port
 from infra.errors import Overloaded
 from infra.telemetry import new_registry
 
+pytestmark = pytest.mark.outside
 HOST = "127.0.0.1"
 HELLO = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
 LAST = b"GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-
 HOSTILE = (
     b"GET",
     b"\x00" * 100,

@@ -8,6 +8,8 @@ import pytest
 from tests.kit.outside import Answer, Outside
 from tests.kit.routes import CLIENT, CLIENT_SECRET, HTTPBIN, KEYCLOAK, PETS, PETSTORE, REALM, SWAPI, TOKEN
 
+pytestmark = pytest.mark.outside
+
 Ask = Callable[..., httpx.Response]
 
 

@@ -205,6 +205,7 @@ async def following(address: str, query: str = "", **headers: str) -> AsyncItera
         yield records(answer)
 
 
+@pytest.mark.outside
 class TestTheLiveStream:
     async def test_tells_where_it_begins_and_then_each_event(self, world: World, address: str) -> None:
         await world.log.write("agent.created")
@@ -258,6 +259,7 @@ class TestTheLiveStream:
         assert world.live.listeners == 0
 
 
+@pytest.mark.outside
 class TestTheWebSocket:
     async def test_gets_one_event_per_message(self, world: World, address: str) -> None:
         await world.log.write("agent.created")

@@ -46,18 +46,22 @@ class Driven:
     cuts: list[int] = field(default_factory=list)
     now: datetime = START
     state: Any = UNKNOWN
+    workflow: Any = None
+    workflow_id: str = ""
 
     def __post_init__(self) -> None:
-        register = RegisterWorkflow(definition=self.definition)
-        self.workflow = WORKFLOW.fold(WORKFLOW.decide(register, WORKFLOW.initial))
-        self.workflow_id = register.workflow_id
+        if self.workflow is None:
+            register = RegisterWorkflow(definition=self.definition)
+            self.workflow = WORKFLOW.fold(WORKFLOW.decide(register, WORKFLOW.initial))
+            self.workflow_id = register.workflow_id
         if self.events:
             self.state = RUN.fold(self.events)
             self.now = self.times[-1]
 
     def cut(self, length: int) -> "Driven":
         """A run whose process died after so many events."""
-        return Driven(self.definition, self.sends, self.events[:length], self.times[:length])
+        events, times = self.events[:length], self.times[:length]
+        return Driven(self.definition, self.sends, events, times, workflow=self.workflow, workflow_id=self.workflow_id)
 
     def send(self, command: Command) -> Sequence[Event]:
         others = dict.fromkeys(RUN.consults(command, self.state), self.workflow)

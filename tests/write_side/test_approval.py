@@ -111,7 +111,13 @@ class TestAnUnknownApproval:
         assert given(APPROVAL).when(request(**fields, groups=("desk",))).events
 
     @pytest.mark.parametrize(
-        "form", [{"type": "objekt"}, {"properties": 1}, {"$ref": "https://a.example/schema"}], ids=str
+        "form",
+        [
+            {"type": "objekt"},
+            {"properties": 1},
+            pytest.param({"$ref": "https://a.example/schema"}, marks=pytest.mark.outside),
+        ],
+        ids=str,
     )
     def test_is_refused_with_a_form_that_is_no_schema(self, given, form):
         scenario = given(APPROVAL).when(request(form=form)).then_refused(InvalidForm, 422)

@@ -8,6 +8,8 @@ from starlette.responses import JSONResponse, Response
 from infra.calls.call import CallContext, CallFailed, carry_out
 from tests.infra.calls.other_side import OtherSide, Seen, calling
 
+pytestmark = pytest.mark.outside
+
 MESSAGE = {"message": {"parts": [{"kind": "text", "text": "Report"}]}}
 
 

@@ -123,6 +123,7 @@ def get(uri: str, **more: object) -> dict[str, object]:
     return {"method": "get", "endpoint": uri, **more}
 
 
+@pytest.mark.outside
 class TestACall:
     async def test_reaches_nothing_on_this_machine_unless_allowed(self, server: OtherSide) -> None:
         server.at("/", {"secret": 1})

@@ -15,6 +15,8 @@ from infra.calls.call import CallContext, CallFailed, carry_out
 from infra.embedded.nats import EmbeddedNats
 from tests.infra.calls.other_side import OtherSide, calling
 
+pytestmark = pytest.mark.outside
+
 
 def version_3(host: str) -> dict[str, Any]:
     return {

@@ -11,6 +11,8 @@ from pydantic import JsonValue
 from infra.calls.call import CallContext, CallFailed, carry_out
 from tests.infra.calls.other_side import OtherSide, calling
 
+pytestmark = pytest.mark.outside
+
 INFO = b'INFO {"server_id": "s", "version": "2.14.0", "max_payload": 1048576, "headers": true}\r\n'
 
 

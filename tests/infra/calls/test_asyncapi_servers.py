@@ -10,6 +10,8 @@ import pytest
 from infra.calls.call import CallContext, CallFailed, carry_out
 from tests.infra.calls.other_side import OtherSide
 
+pytestmark = pytest.mark.outside
+
 
 class TalkativeServer:
     """Says what a NATS server says, and whatever else a test wants; `credentials` are what it got to know."""

@@ -18,6 +18,7 @@ from tests.infra.calls.other_side import OtherSide, calling
 from tests.infra.calls.websocket_documents import hearing, telling, version_2, version_3
 from tests.infra.calls.websocket_server import WebSocketServer, says, websocket_server
 
+pytestmark = pytest.mark.outside
 PAYLOAD = {"payload": {"greetings": "Hello, Wörld!"}}
 
 

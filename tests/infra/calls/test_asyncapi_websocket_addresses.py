@@ -16,6 +16,8 @@ from tests.infra.calls.other_side import LOOPBACK, OtherSide, calling
 from tests.infra.calls.websocket_documents import hearing, telling, version_2, version_3
 from tests.infra.calls.websocket_server import WebSocketServer, websocket_server
 
+pytestmark = pytest.mark.outside
+
 NAME = "news.example.com"
 
 

@@ -14,6 +14,8 @@ from tests.infra.calls.other_side import OtherSide, calling
 from tests.infra.calls.websocket_documents import hearing, telling, version_3
 from tests.infra.calls.websocket_server import WebSocketServer, says, websocket_server
 
+pytestmark = pytest.mark.outside
+
 PATH = "/v1/news"
 Raw = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -16,6 +16,8 @@ from starlette.responses import JSONResponse, Response
 from infra.calls.call import CallContext, CallFailed, authorization_of, carry_out
 from tests.infra.calls.other_side import OtherSide, Seen
 
+pytestmark = pytest.mark.outside
+
 SECRET = "a-secret-that-is-long-enough-to-sign-with"
 
 

@@ -10,6 +10,8 @@ from infra.calls.call import CallContext, fetch_documents
 from infra.calls.contract import CallFailed
 from tests.infra.calls.other_side import OtherSide, calling
 
+pytestmark = pytest.mark.outside
+
 FUNCTION = b"set:\n  twice: ${ .n * 2 }\n"
 
 

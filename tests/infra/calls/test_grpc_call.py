@@ -13,6 +13,8 @@ from infra.calls.call import CallContext, CallFailed, carry_out
 from tests.infra.calls.grpc_server import PROTO, SERVICE, GrpcServer, grpc_server, keep
 from tests.infra.calls.other_side import OtherSide, calling
 
+pytestmark = pytest.mark.outside
+
 
 @pytest.fixture
 def greeter() -> Iterator[GrpcServer]:

@@ -17,6 +17,8 @@ from tests.infra.calls.certificates import certify
 from tests.infra.calls.grpc_server import PROTO, SERVICE, GrpcServer, grpc_server, keep
 from tests.infra.calls.other_side import LOOPBACK, OtherSide, calling
 
+pytestmark = pytest.mark.outside
+
 NAME = "greeter.example.com"
 HELLO = {"message": "Hello, !"}
 

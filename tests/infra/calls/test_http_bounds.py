@@ -12,6 +12,8 @@ import pytest
 from infra.calls.call import CallContext, CallFailed, carry_out
 from tests.infra.calls.other_side import calling
 
+pytestmark = pytest.mark.outside
+
 Script = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 

@@ -11,6 +11,8 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from infra.calls.call import CallContext, CallFailed, carry_out
 from tests.infra.calls.other_side import OtherSide, calling
 
+pytestmark = pytest.mark.outside
+
 
 async def call(context: CallContext, endpoint: Any, method: str = "get", **more: Any) -> Any:
     return await carry_out("http", {"method": method, "endpoint": endpoint, **more}, context)

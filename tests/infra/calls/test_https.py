@@ -11,6 +11,8 @@ from infra.calls import addresses
 from infra.calls.call import CallContext, CallFailed, CallSettings, carry_out, open_resources
 from tests.infra.calls.certificates import certify
 
+pytestmark = pytest.mark.outside
+
 NAME = "service.example.com"
 
 

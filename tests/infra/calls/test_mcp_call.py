@@ -11,6 +11,8 @@ from infra.calls.call import CallContext, CallFailed, CallSettings, carry_out
 from infra.calls.guarded_process import python_for
 from tests.infra.calls.other_side import OtherSide, Seen, calling
 
+pytestmark = pytest.mark.outside
+
 INITIALIZED = {"protocolVersion": "2025-03-26", "capabilities": {}, "serverInfo": {"name": "s", "version": "1"}}
 
 

@@ -11,6 +11,8 @@ from infra.calls.call import CallContext, CallFailed, carry_out
 from tests.infra.calls.openapi_documents import NEW, OLD
 from tests.infra.calls.other_side import OtherSide, Seen, calling
 
+pytestmark = pytest.mark.outside
+
 
 def echo(seen: Seen) -> Response:
     return JSONResponse({"path": seen.path, "method": seen.method})

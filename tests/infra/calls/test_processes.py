@@ -14,6 +14,8 @@ from starlette.responses import PlainTextResponse
 from infra.calls.call import CallContext, CallFailed, run_process
 from tests.infra.calls.other_side import OtherSide, calling
 
+pytestmark = pytest.mark.outside
+
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="there is no node on this machine")
 
 

@@ -137,6 +137,7 @@ class TestARequest:
         assert seconds_of("P1DT1M0.5S") == 86_460.5
 
 
+@pytest.mark.outside
 class TestAContainer:
     async def test_is_made_started_and_kept(self, engine: StandInEngine) -> None:
         engine.write({}, start=[{"stdout": "hello\n"}])
@@ -209,6 +210,7 @@ class TestAContainer:
             assert create[create.index("--") + 1 :] == ["alpine", *expected]
 
 
+@pytest.mark.outside
 class TestTheEndOfAContainer:
     @pytest.mark.parametrize(("cleanup", "removed"), [("always", True), ("never", False)])
     async def test_is_as_its_lifetime_says(self, engine: StandInEngine, cleanup: str, removed: bool) -> None:
@@ -282,6 +284,7 @@ class TestAnEngine:
             await containers.open("acme", "box")
         await containers.close()
 
+    @pytest.mark.outside
     async def test_is_given_the_operators_arguments(self, engine: StandInEngine) -> None:
         await Containers(engine.program, engine_arguments=["--runtime=runc"]).do(job_of({}))
         assert all(words[0] == "--runtime=runc" for words in engine.commands())

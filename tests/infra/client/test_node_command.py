@@ -29,7 +29,7 @@ class TestTheProgram:
         assert ended.value.code == 2
         assert "usage: foldwork node" in capsys.readouterr().err
 
-    @pytest.mark.parametrize("engine", ["no-such-engine", "false"])
+    @pytest.mark.parametrize("engine", ["no-such-engine", pytest.param("false", marks=pytest.mark.outside)])
     def test_says_why_it_cannot_work(self, engine: str) -> None:
         with pytest.raises(SystemExit) as ended:
             main([*NEEDED, f"--engine={engine}", "--commands=http://127.0.0.1:1"])

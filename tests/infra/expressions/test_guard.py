@@ -19,6 +19,8 @@ from infra.expressions.failure import ExpressionFailed
 from infra.expressions.guard import Guard
 from infra.expressions.program import evaluate_guarded
 
+pytestmark = pytest.mark.outside
+
 SLOW = "last(repeat(1))"
 
 

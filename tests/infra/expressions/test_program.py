@@ -122,11 +122,13 @@ class TestAMessage:
 
 
 class TestAProgramThatTakesTooMuch:
+    @pytest.mark.outside
     @pytest.mark.parametrize("expression", ["def f: f; f", "[range(1e9)]", "last(repeat(1))"])
     def test_is_stopped_when_it_is_too_slow(self, expression: str) -> None:
         with pytest.raises(ExpressionFailed, match=r"too slow: it was stopped after 0\.2 s"):
             evaluate(expression, None, {}, replace(BOUNDS, seconds_max=0.2))
 
+    @pytest.mark.outside
     @pytest.mark.parametrize(
         "expression",
         ['"a" * 1e9', "def f: 1 + f; f", "[limit(1e9; repeat(1))]", 'reduce range(60) as $i ("ab"; . + .)'],
@@ -135,6 +137,7 @@ class TestAProgramThatTakesTooMuch:
         with pytest.raises(ExpressionFailed, match=r"too large|too slow"):
             evaluate(expression, None, {}, replace(BOUNDS, seconds_max=1.0, child_memory_bytes_max=64 * 1024 * 1024))
 
+    @pytest.mark.outside
     def test_fails_when_it_doubles_its_input_at_every_step(self) -> None:
         with pytest.raises(ExpressionFailed, match=r"too large|too slow"):
             evaluate(" | ".join(["[., .]"] * 40), None, {}, replace(BOUNDS, seconds_max=0.3))

@@ -9,6 +9,8 @@ from infra.expressions.bounds import BOUNDS
 from infra.expressions.failure import ExpressionFailed
 from infra.expressions.schema import violations
 
+pytestmark = pytest.mark.outside
+
 
 class TestAValue:
     @pytest.mark.parametrize(

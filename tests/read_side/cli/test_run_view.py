@@ -11,6 +11,8 @@ from read_side.cli.client import Client, Refused
 from read_side.cli.run_view import RunView
 from tests.read_side.cli.local_api import LocalApi, started, task
 
+pytestmark = pytest.mark.outside
+
 NO_CAR = RunError(type="https://example.com/no-car", status=409)
 
 

@@ -14,6 +14,8 @@ from read_side.cli import run_drawing
 from tests.read_side.cli.conftest import Foldwork
 from tests.read_side.cli.local_api import LocalApi, problem, started, task
 
+pytestmark = pytest.mark.outside
+
 NO_CAR = RunError(type="https://example.com/no-car", status=409, title="No car", detail="All are out.")
 
 

@@ -1,5 +1,6 @@
 """The loaders give what data/README.md says the recorded files hold."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,19 @@ from read_side.demo.recorded import NODES_CHOSEN, NoRecordedInput, data_folder, 
 from read_side.demo.recorded_cluster import load_nodes, load_pods
 from read_side.demo.recorded_graphs import load_graphs
 from read_side.demo.recorded_runs import load_runs
+from read_side.demo.scenario import Scenario
 from read_side.demo.totals import totals_of, totals_of_files
 
 NODES_HEADER = "sn,cpu_milli,memory_mib,gpu,model\n"
 PODS_HEADER = (
     "name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec,qos,pod_phase,creation_time,deletion_time,scheduled_time\n"
 )
+
+
+@cache
+def scenario_in(folder: Path) -> Scenario:
+    """The files of a folder, read once."""
+    return load_scenario(folder)
 
 
 @pytest.mark.data
@@ -27,10 +35,10 @@ class TestTheRecordedFiles:
         assert totals.gpu_milli_ms == 185_294_426_970_000
 
     def test_are_loaded_without_losing_anything(self, recorded_folder: Path) -> None:
-        assert totals_of(load_scenario(recorded_folder)) == totals_of_files(recorded_folder)
+        assert totals_of(scenario_in(recorded_folder)) == totals_of_files(recorded_folder)
 
     def test_make_a_cluster_of_ten_nodes(self, recorded_folder: Path) -> None:
-        assert len(load_scenario(recorded_folder).nodes) == NODES_CHOSEN
+        assert len(scenario_in(recorded_folder).nodes) == NODES_CHOSEN
 
     def test_carry_no_shell_text_into_the_graphs(self, recorded_folder: Path) -> None:
         texts = [task.name + task.recorded_id for graph in load_graphs(recorded_folder) for task in graph.tasks]
@@ -41,7 +49,7 @@ class TestTheRecordedFiles:
         assert sum(run.agent_id is None for run in runs) == 50
 
     def test_name_every_job_and_task_once(self, recorded_folder: Path) -> None:
-        scenario = load_scenario(recorded_folder)
+        scenario = scenario_in(recorded_folder)
         jobs = [task.id for graph in scenario.graphs for task in graph.tasks] + [pod.id for pod in scenario.pods]
         assert len(set(jobs)) == 822 + 8_152
         assert len({run.id for run in scenario.runs}) == 150

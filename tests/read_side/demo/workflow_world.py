@@ -35,8 +35,8 @@ class WorkflowWorld:
         self._approvals: list[ApprovalSeen] = []
         self._api = LocalApi()
         for workflow in WORKFLOWS:
+            document: Any = definition(workflow.file)
             for run_id, given in workflow.runs.items():
-                document: Any = definition(workflow.file)
                 running = Running(document, self._answer, run_id).start(given)
                 assert running.workflow_id == workflow.workflow_id
                 self._api.happen(run_id, *running.events)
