@@ -5,6 +5,7 @@ import functools
 import gc
 import itertools
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -22,11 +23,14 @@ from infra.adapters.migrations import migrate
 from infra.embedded.nats import EmbeddedNats
 from infra.embedded.postgres import EmbeddedPostgres
 from infra.settings import Settings
-from tests import sizes  # noqa: F401  # has the profile of its name known
+from tests import sizes
 
 _GARBAGE_MIN = 50_000
 _TEMPLATE = "foldwork_template"
 _SERVERS = {"postgres", "embedded_nats"}
+_ONLY_NOT = re.compile(r"not \w+( and not \w+)*")
+_MODULE_MARKS = re.compile(r"^pytestmark = .*", re.MULTILINE)
+_MARK = re.compile(r"pytest\.mark\.(\w+)")
 _ALLOWED = ("servers", "outside", "faults")
 _GUARDED = "infra.expressions.child"  # evaluates expressions for all tests: started once, and asked in a fraction of a millisecond
 _watched: pytest.Item | None = None  # the test that runs, if it is not marked for what it starts
@@ -62,6 +66,15 @@ def _watch(owner: type, name: str) -> None:
     setattr(owner, name, watched)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A module that is marked as a whole is not even loaded where its mark is not wanted (`-m "not servers and not faults"`)."""
+    unwanted = config.getoption("markexpr")
+    if collection_path.suffix != ".py" or not _ONLY_NOT.fullmatch(unwanted):
+        return None
+    marked = _MODULE_MARKS.search(collection_path.read_text())
+    return True if marked and not {*_MARK.findall(marked[0])}.isdisjoint(unwanted.split()) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test that asks for a server is marked so, whether or not its author thought of it."""
     for item in items:
@@ -81,6 +94,12 @@ def pytest_configure() -> None:
 def pytest_collection_finish() -> None:
     """What is loaded by now stays to the end: the collector need not look at it again and again."""
     gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Where the answer has to come at once nobody waits for the collector to look at all that the tests left; `just check` does."""
+    if sizes.is_fast():
+        gc.freeze()
 
 
 @pytest.fixture(scope="session")
