@@ -25,20 +25,18 @@ test *arguments:
 
 fast := 'pytest -m "not servers and not outside and not faults" --hypothesis-profile=fast'
 
-# Only tests that need no server, in the small size (tests/sizes.py): each property on a tenth of its examples. `just check` tries all.
+# Only tests that need no server and no process of their own, in the small size (tests/sizes.py). `just check` runs the others too.
 test-fast *arguments:
     {{ if arguments == "" { "just _test-fast" } else { fast + " " + arguments } }}
 
-# In three processes beside each other: much of one is waiting. Not even a look into the folders in which every test needs a server.
+# In two processes beside each other: the folders named here, and all that are not.
 _test-fast:
-    @said=$(mktemp -d); failed=0; \
-    trap 'kill $one $other 2> /dev/null; rm -rf "$said"' EXIT; \
-    {{ fast }} tests/infra/calls > "$said/1" 2>&1 & one=$!; \
-    {{ fast }} tests/infra tests/kit tests/read_side --ignore=tests/infra/calls > "$said/2" 2>&1 & other=$!; \
-    {{ fast }} --ignore=tests/infra --ignore=tests/kit --ignore=tests/read_side --ignore=tests/faults --ignore=tests/journeys || failed=1; \
-    wait $one || failed=1; \
-    wait $other || failed=1; \
-    cat "$said/1" "$said/2"; \
+    @said=$(mktemp); failed=0; \
+    trap 'kill $beside 2> /dev/null; rm -f "$said"' EXIT; \
+    {{ fast }} tests/write_side tests/sagas > "$said" 2>&1 & beside=$!; \
+    {{ fast }} --ignore=tests/write_side --ignore=tests/sagas || failed=1; \
+    wait $beside || failed=1; \
+    cat "$said"; \
     exit $failed
 
 # Kill, restart and corrupt real processes, and count what is lost: nothing.
