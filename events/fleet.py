@@ -1,11 +1,11 @@
 """What happens to the fleet, all nodes of a tenant together (stream `fleet-all`): it tells what could ever run."""
 
 from events.event import Event, Id, Label
-from events.node import CpuMilli, GpuCount, MemoryMib
+from events.node import CpuMilli, GpuCount, Kinds, MemoryMib
 
 
 class FleetNodeAdded(Event):
-    """When a node was registered, with its capacity."""
+    """When a node was registered, with its capacity and, unless it does every kind of job, the kinds that it does."""
 
     type = "fleet.node_added"
 
@@ -14,6 +14,7 @@ class FleetNodeAdded(Event):
     memory_mib: MemoryMib
     gpu_count: GpuCount = 0
     gpu_model: Label | None = None
+    kinds: Kinds | None = None
 
 
 class FleetNodeRemoved(Event):

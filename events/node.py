@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from events.event import Event, Id, Label, Name, Reason
 
@@ -12,6 +12,7 @@ GPU_COUNT_MAX = 64
 GPU_MILLI_WHOLE = 1_000
 ATTEMPT_MAX = 1_000_000
 LABELS_MAX = 64
+KINDS_MAX = 64
 
 CpuMilli = Annotated[int, Field(ge=1, le=CPU_MILLI_MAX)]
 """Processor time in thousandths of a core."""
@@ -32,6 +33,20 @@ Labels = Annotated[dict[Label, Label], Field(max_length=LABELS_MAX)]
 """What people mark things with: up to LABELS_MAX words, each with a value."""
 
 
+def _without_duplicates(kinds: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(kinds)) != len(kinds):
+        raise ValueError("must not name a kind twice")
+    return kinds
+
+
+Kinds = Annotated[
+    tuple[Label, ...],
+    Field(min_length=1, max_length=KINDS_MAX, json_schema_extra={"uniqueItems": True}),
+    AfterValidator(_without_duplicates),
+]
+"""From one to KINDS_MAX different kinds of jobs."""
+
+
 class GpuShare(BaseModel):
     """A part of one GPU of a node, in thousandths; GPU_MILLI_WHOLE is all of it."""
 
@@ -46,7 +61,7 @@ GpuShares = Annotated[tuple[GpuShare, ...], Field(max_length=GPU_COUNT_MAX)]
 
 
 class NodeRegistered(Event):
-    """When a node was made known with its capacity; it is not online yet."""
+    """When a node was made known with its capacity; it is not online yet. Without `kinds` it does every kind of job."""
 
     type = "node.registered"
 
@@ -56,6 +71,7 @@ class NodeRegistered(Event):
     gpu_count: GpuCount = 0
     gpu_model: Label | None = None
     labels: Labels = {}
+    kinds: Kinds | None = None
 
 
 class NodeWentOnline(Event):

@@ -36,7 +36,7 @@ class Reservation(BaseModel):
 
 
 class NodeRow(Row):
-    """A node as it is now.
+    """A node as it is now; without `kinds` it does every kind of job.
 
     `gpus` is what is reserved of each GPU in thousandths, by index; `reservations` are keyed by `<job>/<attempt>`.
     `over_capacity` stays true once more was reserved than there is, at whatever event that was.
@@ -52,6 +52,7 @@ class NodeRow(Row):
     gpu_count: int
     gpu_model: str | None
     labels: dict[str, str]
+    kinds: tuple[str, ...] | None
     cpu_milli_reserved: int = 0
     memory_mib_reserved: int = 0
     gpu_milli_reserved: int = 0
@@ -90,6 +91,7 @@ def _registered(envelope: Envelope[NodeEvent], event: NodeRegistered) -> NodeRow
         gpu_count=event.gpu_count,
         gpu_model=event.gpu_model,
         labels=event.labels,
+        kinds=event.kinds,
         gpus=(0,) * event.gpu_count,
         registered_at=envelope.occurred_at,
         version=envelope.stream_version,
@@ -164,7 +166,7 @@ def _held(
 
 NODE_BOARD = Projection(
     name="node_board",
-    version=1,
+    version=2,
     row=NodeRow,
     key=("tenant_id", "node_id"),
     handles=get_args(NodeEvent),

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from events.job import Requirements
-from events.node import GPU_MILLI_WHOLE, NodeReserved
+from events.node import GPU_MILLI_WHOLE, NodeRegistered, NodeReserved
 
 PERMILLE = 1_000
 
@@ -24,6 +24,7 @@ class Claim(BaseModel):
 class NodeRoom(BaseModel):
     """A node's capacity and what is free of it, claims that are only asked for taken off too.
 
+    `kinds` are the kinds of jobs that it does, None is every kind.
     `claims` are keyed by job and attempt (`claim_key`). `closed` marks a node that refused what seems to fit: it is
     believed, and not asked again before something is released there.
     """
@@ -32,6 +33,7 @@ class NodeRoom(BaseModel):
     memory_mib: int
     gpu_count: int
     gpu_model: str | None
+    kinds: frozenset[str] | None = None
     online: bool = False
     draining: bool = False
     closed: bool = False
@@ -43,34 +45,35 @@ class NodeRoom(BaseModel):
     claims: dict[str, Claim] = {}
 
     @classmethod
-    def empty(cls, cpu_milli: int, memory_mib: int, gpu_count: int, gpu_model: str | None) -> "NodeRoom":
+    def empty(cls, node: NodeRegistered) -> "NodeRoom":
         return cls(
-            cpu_milli=cpu_milli,
-            memory_mib=memory_mib,
-            gpu_count=gpu_count,
-            gpu_model=gpu_model,
-            cpu_milli_free=cpu_milli,
-            memory_mib_free=memory_mib,
-            gpus_free=[GPU_MILLI_WHOLE] * gpu_count,
-            gpus_whole=gpu_count,
-            gpu_milli_most=GPU_MILLI_WHOLE if gpu_count else 0,
+            cpu_milli=node.cpu_milli,
+            memory_mib=node.memory_mib,
+            gpu_count=node.gpu_count,
+            gpu_model=node.gpu_model,
+            kinds=None if node.kinds is None else frozenset(node.kinds),
+            cpu_milli_free=node.cpu_milli,
+            memory_mib_free=node.memory_mib,
+            gpus_free=[GPU_MILLI_WHOLE] * node.gpu_count,
+            gpus_whole=node.gpu_count,
+            gpu_milli_most=GPU_MILLI_WHOLE if node.gpu_count else 0,
         )
 
     @property
     def takes_jobs(self) -> bool:
         return self.online and not self.draining and not self.closed
 
-    def fits(self, need: Requirements) -> bool:
-        """Whether there is room now; the same rule as that of the node's decider."""
+    def fits(self, kind: str | None, need: Requirements) -> bool:
+        """Whether there is room now; the same rule as that of the node's decider. `kind` is None if no node names it."""
         if need.cpu_milli > self.cpu_milli_free or need.memory_mib > self.memory_mib_free:
             return False
         if need.gpu_count:
             enough = need.gpu_milli <= self.gpu_milli_most if _is_share(need) else need.gpu_count <= self.gpus_whole
             if not enough or (need.gpu_models and self.gpu_model not in need.gpu_models):
                 return False
-        return self.online and not self.draining and not self.closed
+        return self.online and not self.draining and not self.closed and (self.kinds is None or kind in self.kinds)
 
-    def could_hold(self, need: Requirements) -> bool:
+    def could_hold(self, kind: str, need: Requirements) -> bool:
         """Whether there would be room if nothing were reserved."""
         return (
             self.takes_jobs
@@ -78,6 +81,7 @@ class NodeRoom(BaseModel):
             and need.memory_mib <= self.memory_mib
             and need.gpu_count <= self.gpu_count
             and (not need.gpu_count or not need.gpu_models or self.gpu_model in need.gpu_models)
+            and (self.kinds is None or kind in self.kinds)
         )
 
     def waste(self, need: Requirements) -> tuple[int, int, int]:

@@ -34,7 +34,7 @@ from events.node import (
 from infra.patterns.decider import Command
 from infra.patterns.saga import Saga
 from sagas.node_room import NodeRoom
-from sagas.placement import Placement, Placements, Turn, dequeue, enqueue, let_go, settle
+from sagas.placement import Placement, Placements, Turn, dequeue, enqueue, let_go, settle, tell_apart
 from write_side.job import AssignJob, RequeueJob
 from write_side.node import ReleaseNode
 
@@ -54,7 +54,7 @@ def react(envelope: Envelope[JobEvent | NodeEvent], state: Placements) -> list[C
         ) as event:
             _react_to_node(event, envelope.entity_id, state, turn)
         case JobSubmitted() as event:
-            job = Placement(need=event.requirements, priority=event.priority, age=envelope.position)
+            job = Placement(kind=event.kind, need=event.requirements, priority=event.priority, age=envelope.position)
             state.jobs[envelope.entity_id] = job
             if not event.waits_for:
                 enqueue(state, turn, envelope.entity_id, job)
@@ -124,7 +124,8 @@ def _requeue(job_id: str, attempt: int, node_id: str) -> RequeueJob:
 
 def _react_to_node(event: NodeEvent, node_id: str, state: Placements, turn: Turn) -> None:
     if isinstance(event, NodeRegistered):
-        state.nodes[node_id] = NodeRoom.empty(event.cpu_milli, event.memory_mib, event.gpu_count, event.gpu_model)
+        state.nodes[node_id] = NodeRoom.empty(event)
+        tell_apart(state, event.kinds or ())
         return
     room = state.nodes.get(node_id)
     if room is None:
@@ -174,7 +175,7 @@ def _on_refused(event: NodeReservationRefused, node_id: str, room: NodeRoom, sta
     turn.gained.append(node_id)
     job = _asked(state, node_id, job_id, attempt)
     if job is not None:
-        if room.fits(job.need):
+        if room.fits(job.kind, job.need):
             room.closed = True
             _close(node_id, state, turn)
         enqueue(state, turn, job_id, job)
@@ -215,7 +216,7 @@ def _close(node_id: str, state: Placements, turn: Turn) -> None:
 
 PLACE_JOBS_ON_NODES = Saga(
     name="place_jobs_on_nodes",
-    version=1,
+    version=2,
     state=Placements,
     handles=(
         NodeRegistered,

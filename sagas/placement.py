@@ -5,6 +5,7 @@ the work for an event does not grow with the length of the queue, only with the 
 """
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import Literal
@@ -13,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from events.job import Requirements
 from infra.patterns.decider import Command
-from sagas.job_queue import JobQueue, Rank, shape_key
+from sagas.job_queue import JobQueue, Rank
 from sagas.node_room import NodeRoom
 from write_side.node import ReserveNode
 
@@ -28,6 +29,7 @@ class Placement(BaseModel):
     of its shape in the queue.
     """
 
+    kind: str
     need: Requirements
     priority: int
     age: int
@@ -75,15 +77,26 @@ def enqueue(state: Placements, turn: Turn, job_id: str, job: Placement) -> None:
     """Let a job be placed. Where another of its shape waits no node need be tested: that one fits nowhere either."""
     job.status, job.node_id = "queued", None
     turn.review = turn.review or job.overtaken > OVERTAKEN_MAX
-    if state.queue.add(job.need, rank_of(job_id, job)):
-        turn.arrived.append(shape_key(job.need))
+    if state.queue.add(job.kind, job.need, rank_of(job_id, job)):
+        turn.arrived.append(state.queue.key_of(job.kind, job.need))
 
 
 def dequeue(state: Placements, turn: Turn, job_id: str, job: Placement) -> None:
     """Take a queued job out, and let go of the node that was held back for it."""
-    state.queue.remove(job.need, rank_of(job_id, job))
+    state.queue.remove(job.kind, job.need, rank_of(job_id, job))
     if state.held_back is not None and state.held_back.job_id == job_id:
         let_go(state, turn)
+
+
+def tell_apart(state: Placements, kinds: Iterable[str]) -> None:
+    """Keep waiting jobs of these kinds in shapes of their own from now on, since a node does them and not all others."""
+    named = state.queue.kinds_named.union(kinds)
+    if named == state.queue.kinds_named:
+        return
+    before, state.queue = state.queue.shapes, JobQueue(kinds_named=named)
+    for shape in before.values():
+        for rank in shape.ranks:
+            state.queue.add(state.jobs[rank[2]].kind, shape.need, rank)
 
 
 def let_go(state: Placements, turn: Turn) -> None:
@@ -147,7 +160,7 @@ def _place_guarded(state: Placements, turn: Turn, job_id: str, room: NodeRoom) -
 
 def _place_fitting(state: Placements, turn: Turn, node_id: str, room: NodeRoom) -> list[Rank]:
     """Go down the queue once: what does not fit at first will not fit after others were placed."""
-    leading = [(shape.ranks[0], key) for key, shape in state.queue.shapes.items() if room.fits(shape.need)]
+    leading = [(shape.ranks[0], key) for key, shape in state.queue.shapes.items() if room.fits(shape.kind, shape.need)]
     heapify(leading)
     placed: list[Rank] = []
     while leading:
@@ -166,7 +179,7 @@ def _place_fitting(state: Placements, turn: Turn, node_id: str, room: NodeRoom) 
 
 def _may_take(room: NodeRoom, job_id: str, job: Placement) -> bool:
     """A node that still has this very attempt would not answer a second request for it."""
-    return room.fits(job.need) and room.claim_of(job_id, job.attempt) is None
+    return room.fits(job.kind, job.need) and room.claim_of(job_id, job.attempt) is None
 
 
 def _best_node(state: Placements, job_id: str, job: Placement) -> str | None:
@@ -183,7 +196,8 @@ def _best_node(state: Placements, job_id: str, job: Placement) -> str | None:
 def _ask(state: Placements, turn: Turn, job_id: str, job: Placement, node_id: str) -> None:
     job.status, job.node_id = "asked", node_id
     state.nodes[node_id].ask(job_id, job.attempt, job.need)
-    turn.commands.append(ReserveNode(node_id=node_id, job_id=job_id, attempt=job.attempt, requirements=job.need))
+    reserve = ReserveNode(node_id=node_id, job_id=job_id, attempt=job.attempt, requirements=job.need, kind=job.kind)
+    turn.commands.append(reserve)
 
 
 def _count_overtaken(state: Placements, turn: Turn, placed: list[Rank]) -> None:
@@ -205,11 +219,13 @@ def _hold_back(state: Placements) -> None:
         return
     firsts = sorted(shape.ranks[0] for shape in state.queue.shapes.values())
     for _, _, job_id in firsts:
-        need = state.jobs[job_id].need
-        if state.jobs[job_id].overtaken <= OVERTAKEN_MAX:
+        job = state.jobs[job_id]
+        if job.overtaken <= OVERTAKEN_MAX:
             continue
         holding = [
-            (room.shortage_permille(need), node_id) for node_id, room in state.nodes.items() if room.could_hold(need)
+            (room.shortage_permille(job.need), node_id)
+            for node_id, room in state.nodes.items()
+            if room.could_hold(job.kind, job.need)
         ]
         if holding:
             state.held_back = HeldBack(job_id=job_id, node_id=min(holding)[1])

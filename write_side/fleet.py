@@ -7,7 +7,7 @@ from typing import NamedTuple, assert_never, get_args
 from events.event import Id, Label
 from events.fleet import FleetEvent, FleetNodeAdded, FleetNodeRemoved
 from events.job import Requirements
-from events.node import CpuMilli, GpuCount, MemoryMib
+from events.node import CpuMilli, GpuCount, Kinds, MemoryMib
 from infra.errors import Invalid
 from infra.patterns.decider import Command, Decider
 
@@ -26,6 +26,7 @@ class AddFleetNode(Command):
     memory_mib: MemoryMib
     gpu_count: GpuCount = 0
     gpu_model: Label | None = None
+    kinds: Kinds | None = None
 
 
 class RemoveFleetNode(Command):
@@ -45,19 +46,21 @@ class NoNodeCanHold(Invalid):
 
 
 class Capacity(NamedTuple):
-    """What a node has when it is empty."""
+    """What a node has when it is empty, and the kinds of jobs that it does: None is every kind."""
 
     cpu_milli: int
     memory_mib: int
     gpu_count: int
     gpu_model: str | None
+    kinds: frozenset[str] | None
 
-    def holds(self, need: Requirements) -> bool:
+    def holds(self, kind: str, need: Requirements) -> bool:
         return (
             need.cpu_milli <= self.cpu_milli
             and need.memory_mib <= self.memory_mib
             and need.gpu_count <= self.gpu_count
             and model_suits(need, self.gpu_model)
+            and kind_suits(kind, self.kinds)
         )
 
 
@@ -66,21 +69,29 @@ def model_suits(need: Requirements, gpu_model: str | None) -> bool:
     return not need.gpu_count or not need.gpu_models or gpu_model in need.gpu_models
 
 
+def kind_suits(kind: str, kinds: frozenset[str] | None) -> bool:
+    """A node that names no kinds does every kind, any other just those that it names, compared exactly."""
+    return kinds is None or kind in kinds
+
+
 @dataclass(frozen=True, slots=True)
 class FleetState:
-    """The capacity of each node, and how many nodes there are of each capacity: a fleet has many nodes of few kinds."""
+    """The capacity of each node, and how many nodes there are of each: a fleet has many nodes of few capacities."""
 
     nodes: Mapping[str, Capacity] = field(default_factory=dict)
-    kinds: Mapping[Capacity, int] = field(default_factory=dict)
+    capacities: Mapping[Capacity, int] = field(default_factory=dict)
 
 
 EMPTY = FleetState()
 
 
-def require_room(need: Requirements, fleet: FleetState) -> None:
-    """Refuse what no node could hold if it were empty; with no node at all nobody knows yet, so it may be asked for."""
-    if fleet.kinds and not any(capacity.holds(need) for capacity in fleet.kinds):
-        raise NoNodeCanHold
+def require_room(kind: str, need: Requirements, fleet: FleetState) -> None:
+    """Refuse what no node could do if it were empty; with no node at all nobody knows yet, so it may be asked for."""
+    if not fleet.capacities or any(capacity.holds(kind, need) for capacity in fleet.capacities):
+        return
+    if not any(kind_suits(kind, capacity.kinds) for capacity in fleet.capacities):
+        raise NoNodeCanHold(f"no node of the fleet does jobs of the kind {kind}", kind=kind)
+    raise NoNodeCanHold
 
 
 def decide(command: FleetCommand, state: FleetState) -> list[FleetEvent]:
@@ -95,6 +106,7 @@ def decide(command: FleetCommand, state: FleetState) -> list[FleetEvent]:
                     memory_mib=command.memory_mib,
                     gpu_count=command.gpu_count,
                     gpu_model=command.gpu_model,
+                    kinds=command.kinds,
                 )
             ]
         case RemoveFleetNode(node_id=node_id):
@@ -105,22 +117,23 @@ def decide(command: FleetCommand, state: FleetState) -> list[FleetEvent]:
 
 def evolve(state: FleetState, event: FleetEvent) -> FleetState:
     nodes = dict(state.nodes)
-    kinds = dict(state.kinds)
+    capacities = dict(state.capacities)
     before = nodes.pop(event.node_id, None)
     if before is not None:
-        kinds[before] -= 1
-        if not kinds[before]:
-            del kinds[before]
+        capacities[before] -= 1
+        if not capacities[before]:
+            del capacities[before]
     match event:
         case FleetNodeAdded():
-            capacity = Capacity(event.cpu_milli, event.memory_mib, event.gpu_count, event.gpu_model)
+            kinds = None if event.kinds is None else frozenset(event.kinds)
+            capacity = Capacity(event.cpu_milli, event.memory_mib, event.gpu_count, event.gpu_model, kinds)
             nodes[event.node_id] = capacity
-            kinds[capacity] = kinds.get(capacity, 0) + 1
+            capacities[capacity] = capacities.get(capacity, 0) + 1
         case FleetNodeRemoved():
             pass
         case _:
             assert_never(event)
-    return FleetState(nodes, kinds)
+    return FleetState(nodes, capacities)
 
 
 FLEET = Decider("fleet", get_args(FleetCommand), EMPTY, decide, evolve)

@@ -221,7 +221,7 @@ def _coordinate(command: Coordination, state: JobState) -> list[JobEvent]:
 def _submit(command: SubmitJob, state: JobState, others: Others) -> list[JobEvent]:
     if state.status != "unknown":
         raise JobAlreadyExists(f"there is a job {command.job_id} already", job_id=command.job_id)
-    require_room(command.requirements, others[FLEET_STREAM])
+    require_room(command.kind, command.requirements, others[FLEET_STREAM])
     waits_for, lost = settle(command.job_id, command.depends_on, others)
     submitted = JobSubmitted(
         kind=command.kind,

@@ -13,7 +13,7 @@ from events.node import (
     Attempt,
     CpuMilli,
     GpuCount,
-    GpuShare,
+    Kinds,
     Labels,
     MemoryMib,
     NodeDrained,
@@ -29,13 +29,14 @@ from events.node import (
 from infra.errors import NotFound, Rejection
 from infra.ids import new_id
 from infra.patterns.decider import Command, Decider
-from write_side.fleet import AddFleetNode, RemoveFleetNode, model_suits
+from write_side.fleet import AddFleetNode, RemoveFleetNode, kind_suits, model_suits
+from write_side.node_gpus import pick_gpus
 
 RESERVATIONS_MAX = 1_000
 
 
 class RegisterNode(Command):
-    """Make a node known; it takes jobs from its first heartbeat on."""
+    """Make a node known; it takes jobs from its first heartbeat on, of these kinds only if any are given."""
 
     creates = True
 
@@ -46,6 +47,7 @@ class RegisterNode(Command):
     gpu_count: GpuCount = 0
     gpu_model: Label | None = None
     labels: Labels = {}
+    kinds: Kinds | None = None
 
 
 class HeartbeatNode(Command):
@@ -86,6 +88,7 @@ class ReserveNode(Command):
     job_id: Id
     attempt: Attempt
     requirements: Requirements
+    kind: Label | None = None
 
 
 class ReleaseNode(Command):
@@ -123,7 +126,7 @@ class NodeStillReserved(Rejection):
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """What is free, per GPU in thousandths, and the reservations that are live now."""
+    """What is free, per GPU in thousandths, the reservations that are live now, and the kinds of jobs (None is every)."""
 
     status: Literal["unknown", "registered", "online", "offline", "retired"] = "unknown"
     draining: bool = False
@@ -132,6 +135,7 @@ class NodeState:
     memory_mib_free: int = 0
     gpus_free: tuple[int, ...] = ()
     reservations: Mapping[tuple[str, int], NodeReserved] = field(default_factory=dict)
+    kinds: frozenset[str] | None = None
 
 
 UNKNOWN = NodeState()
@@ -183,6 +187,7 @@ def _register(command: RegisterNode, state: NodeState) -> list[NodeEvent]:
             gpu_count=command.gpu_count,
             gpu_model=command.gpu_model,
             labels=command.labels,
+            kinds=command.kinds,
         )
     ]
 
@@ -191,8 +196,8 @@ def _reserve(command: ReserveNode, state: NodeState) -> list[NodeEvent]:
     job_id, attempt, need = command.job_id, command.attempt, command.requirements
     if (job_id, attempt) in state.reservations:
         return []
-    gpus = _pick_gpus(need, state.gpus_free)
-    reason = _reason_against(need, state)
+    gpus = pick_gpus(need, state.gpus_free)
+    reason = _reason_against(command.kind, need, state)
     if reason is not None or gpus is None:
         reason = reason or "there are not enough GPUs free"
         return [NodeReservationRefused(job_id=job_id, attempt=attempt, reason=reason)]
@@ -201,12 +206,14 @@ def _reserve(command: ReserveNode, state: NodeState) -> list[NodeEvent]:
     ]
 
 
-def _reason_against(need: Requirements, state: NodeState) -> str | None:
+def _reason_against(kind: str | None, need: Requirements, state: NodeState) -> str | None:
     """Why the node cannot take this, GPUs aside; None if it can."""
     if state.status != "online":
         return f"the node is not online but {state.status}"
     if state.draining:
         return "the node is drained"
+    if kind is not None and not kind_suits(kind, state.kinds):
+        return f"the node does no jobs of the kind {kind}"
     if not model_suits(need, state.gpu_model):
         return "the node has another GPU model"
     if need.cpu_milli > state.cpu_milli_free:
@@ -216,17 +223,6 @@ def _reason_against(need: Requirements, state: NodeState) -> str | None:
     if len(state.reservations) >= RESERVATIONS_MAX:
         return f"the node has {RESERVATIONS_MAX} reservations already"
     return None
-
-
-def _pick_gpus(need: Requirements, free: Sequence[int]) -> tuple[GpuShare, ...] | None:
-    """The GPUs to use: whole ones are wholly free, a fraction goes where it leaves least; None if there is no room."""
-    if need.gpu_milli < GPU_MILLI_WHOLE and need.gpu_count:
-        fitting = [(milli, index) for index, milli in enumerate(free) if milli >= need.gpu_milli]
-        return (GpuShare(index=min(fitting)[1], milli=need.gpu_milli),) if fitting else None
-    whole = [index for index, milli in enumerate(free) if milli == GPU_MILLI_WHOLE]
-    if len(whole) < need.gpu_count:
-        return None
-    return tuple(GpuShare(index=index, milli=GPU_MILLI_WHOLE) for index in whole[: need.gpu_count])
 
 
 def companions(command: NodeCommand, state: NodeState) -> Sequence[Command]:
@@ -240,6 +236,7 @@ def companions(command: NodeCommand, state: NodeState) -> Sequence[Command]:
                     memory_mib=command.memory_mib,
                     gpu_count=command.gpu_count,
                     gpu_model=command.gpu_model,
+                    kinds=command.kinds,
                 )
             ]
         case RetireNode(node_id=node_id):
@@ -267,10 +264,20 @@ def evolve(state: NodeState, event: NodeEvent) -> NodeState:
         case NodeRetired():
             return replace(state, status="retired")
         case NodeRegistered():
-            gpus_free = (GPU_MILLI_WHOLE,) * event.gpu_count
-            return NodeState("registered", False, event.gpu_model, event.cpu_milli, event.memory_mib, gpus_free)
+            return _registered(event)
         case _:
             assert_never(event)
+
+
+def _registered(event: NodeRegistered) -> NodeState:
+    return NodeState(
+        status="registered",
+        gpu_model=event.gpu_model,
+        cpu_milli_free=event.cpu_milli,
+        memory_mib_free=event.memory_mib,
+        gpus_free=(GPU_MILLI_WHOLE,) * event.gpu_count,
+        kinds=None if event.kinds is None else frozenset(event.kinds),
+    )
 
 
 def _hold(
@@ -281,14 +288,10 @@ def _hold(
     if room.gpus:
         shares = {share.index: share.milli for share in room.gpus}
         gpus_free = tuple(milli + sign * shares.get(index, 0) for index, milli in enumerate(gpus_free))
+    cpu_milli = state.cpu_milli_free + sign * room.cpu_milli
+    memory_mib = state.memory_mib_free + sign * room.memory_mib
     return NodeState(
-        state.status,
-        state.draining,
-        state.gpu_model,
-        state.cpu_milli_free + sign * room.cpu_milli,
-        state.memory_mib_free + sign * room.memory_mib,
-        gpus_free,
-        reservations,
+        state.status, state.draining, state.gpu_model, cpu_milli, memory_mib, gpus_free, reservations, state.kinds
     )
 
 

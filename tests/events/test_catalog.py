@@ -92,6 +92,17 @@ class TestARoundTrip:
         assert CATALOG.encode(event) == b'{"step":{"kind":"message","role":"assistant"}}'
 
 
+class TestANodeOfBeforeKinds:
+    @pytest.mark.parametrize("type_", ["node.registered", "fleet.node_added"])
+    def test_does_every_kind_and_is_stored_as_it_was(self, type_):
+        stored = (Path(__file__).parent / f"golden/{type_}.v1.json").read_bytes().strip()
+        event = CATALOG.decode(type_, 1, stored)
+        assert event.kinds is None
+        named = event.model_copy(update={"kinds": ("container", "train")})
+        assert CATALOG.encode(named) == stored[:-1] + b',"kinds":["container","train"]}'
+        assert CATALOG.decode(type_, 1, CATALOG.encode(named)) == named
+
+
 class TestAnUnknownType:
     @pytest.mark.parametrize("data", [b"{}", "{}", {}], ids=["bytes", "text", "parsed"])
     @pytest.mark.parametrize(("type_", "version"), [("task.dreamt", 1), ("task.started", 2), ("task.started", 0)])

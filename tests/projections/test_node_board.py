@@ -43,6 +43,11 @@ class TestTheNodeBoard:
         board.then("acme", "n1", name="n", cpu_milli=4_000, memory_mib=1_000, gpu_count=2, gpu_model="T4")
         board.then("acme", "n1", labels={"zone": "a"}, gpus=(0, 0), registered_at=board.at(1), draining=False)
 
+    def test_shows_the_kinds_of_jobs_that_a_node_does(self, board):
+        named = REGISTERED.model_copy(update={"kinds": ("container", "train")})
+        board.given("acme", "node-n1", REGISTERED).given("acme", "node-n2", named, NodeWentOnline())
+        board.then("acme", "n1", kinds=None).then("acme", "n2", kinds=("container", "train"))
+
     def test_follows_a_node_on_and_off(self, board):
         board.given("acme", "node-n1", REGISTERED, NodeWentOnline(), NodeWentOffline(last_seen_at=board.at(1)))
         board.then("acme", "n1", status="offline", last_seen_at=board.at(1))

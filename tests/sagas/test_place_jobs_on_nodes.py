@@ -46,7 +46,7 @@ def submitted(need=NEED, priority=0, waits_for=()):
 
 
 def reserve(node_id, job_id="j1", attempt=1, need=NEED):
-    return ReserveNode(node_id=node_id, job_id=job_id, attempt=attempt, requirements=need)
+    return ReserveNode(node_id=node_id, job_id=job_id, attempt=attempt, requirements=need, kind="k")
 
 
 def reserved(job_id="j1", attempt=1, need=NEED, gpus=SHARE):

@@ -32,15 +32,20 @@ class Fleet:
         self.where: dict[str, str] = {}
         self.needs: dict[str, Requirements] = {}
 
-    def node(self, node_id, cpu_milli=10_000, memory_mib=10_000, gpu_count=0, gpu_model=None) -> "Fleet":
+    def node(self, node_id, cpu_milli=10_000, memory_mib=10_000, gpu_count=0, gpu_model=None, kinds=None) -> "Fleet":
         registered = NodeRegistered(
-            name="n", cpu_milli=cpu_milli, memory_mib=memory_mib, gpu_count=gpu_count, gpu_model=gpu_model
+            name="n",
+            cpu_milli=cpu_milli,
+            memory_mib=memory_mib,
+            gpu_count=gpu_count,
+            gpu_model=gpu_model,
+            kinds=kinds,
         )
         return self._tell(f"node-{node_id}", registered, NodeWentOnline())
 
-    def submit(self, job_id, need=SMALL, priority=0) -> "Fleet":
+    def submit(self, job_id, need=SMALL, priority=0, kind="k") -> "Fleet":
         self.needs[job_id] = need
-        return self._tell(f"job-{job_id}", JobSubmitted(kind="k", requirements=need, priority=priority))
+        return self._tell(f"job-{job_id}", JobSubmitted(kind=kind, requirements=need, priority=priority))
 
     def grant(self, job_id, *gpus) -> "Fleet":
         """The node reserves and the job is assigned, with these (index, milli) of its GPUs."""

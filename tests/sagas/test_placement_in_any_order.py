@@ -7,8 +7,8 @@ from hypothesis import given as for_any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from events.job import JobAssigned, Requirements
-from events.node import NodeReserved
+from events.job import JobAssigned, JobSubmitted, Requirements
+from events.node import NodeRegistered, NodeReservationRefused, NodeReserved
 from infra.ids import utc_now
 from sagas import placement
 from sagas.place_jobs_on_nodes import PLACE_JOBS_ON_NODES
@@ -30,6 +30,7 @@ NEEDS = [
     Requirements(cpu_milli=1_000, memory_mib=50, gpu_count=4, gpu_models=("V100",)),
 ]
 NODES = [(8_000, 1_000, 4, "V100"), (8_000, 1_000, 2, "T4"), (4_000, 1_000, 0, None), (2_000, 400, 1, "T4")]
+KINDS = [None, ("a",), ("a", "b"), ("c",)]
 SETTINGS = settings(max_examples=examples(10), deadline=None)
 SEEDS = st.integers(0, 2**32)
 STEPS = st.integers(50, 500)
@@ -42,7 +43,7 @@ class Cluster:
         self.world = world
         self.random = random
         for index, capacity in enumerate([*NODES, random.choice(NODES)]):
-            self.register(f"n{index}", capacity)
+            self.register(f"n{index}", capacity, random.choice(KINDS) if index > 1 else None)
             world.send(HeartbeatNode(node_id=f"n{index}"))
         self.actions = [
             *[self.submit] * 6,
@@ -56,10 +57,16 @@ class Cluster:
             self.retire_or_drain,
         ]
 
-    def register(self, node_id: str, capacity: tuple[int, int, int, str | None]) -> None:
+    def register(self, node_id: str, capacity: tuple[int, int, int, str | None], kinds: tuple[str, ...] | None) -> None:
         cpu, memory, gpus, model = capacity
         register = RegisterNode(
-            node_id=node_id, name=node_id, cpu_milli=cpu, memory_mib=memory, gpu_count=gpus, gpu_model=model
+            node_id=node_id,
+            name=node_id,
+            cpu_milli=cpu,
+            memory_mib=memory,
+            gpu_count=gpus,
+            gpu_model=model,
+            kinds=kinds,
         )
         self.world.send(register)
 
@@ -74,7 +81,7 @@ class Cluster:
         self.world.send(
             SubmitJob(
                 job_id=f"j{len(jobs)}",
-                kind="k",
+                kind=random.choice("abcd"),
                 requirements=random.choice(NEEDS),
                 priority=random.choice([0, 0, 0, 5, 9]),
                 retries=random.choice([0, 1, 3]),
@@ -109,11 +116,11 @@ class Cluster:
         self.world.send(HeartbeatNode(node_id=self.random.choice(self.world.streams("node"))))
 
     def retire_or_drain(self) -> None:
-        """Never one of the first two nodes: between them they can hold every job."""
+        """Never one of the first two nodes: between them they can hold every job, of every kind."""
         node_id = self.random.choice(self.world.streams("node")[2:])
         self.world.send(self.random.choice([DrainNode, RetireNode])(node_id=node_id))
         if self.random.random() < 0.5:
-            self.register(f"n{len(self.world.streams('node'))}", self.random.choice(NODES))
+            self.register(f"n{len(self.world.streams('node'))}", self.random.choice(NODES), self.random.choice(KINDS))
 
     def live_through(self, steps: int) -> None:
         for _ in range(steps):
@@ -174,6 +181,22 @@ class TestPlacementInAnyOrder:
 
     @SETTINGS
     @for_any(seed=SEEDS, steps=STEPS)
+    def test_no_node_is_even_asked_for_a_kind_that_it_does_not_do(self, a_cluster, seed, steps):
+        cluster = a_cluster(seed, steps)
+        cluster.finish()
+        events = [(envelope.entity_id, envelope.event) for envelope in cluster.world.log]
+        kinds = {job_id: event.kind for job_id, event in events if isinstance(event, JobSubmitted)}
+        does = {node_id: event.kinds for node_id, event in events if isinstance(event, NodeRegistered)}
+        asked = [
+            (kinds[event.job_id], does[node_id])
+            for node_id, event in events
+            if isinstance(event, NodeReserved | NodeReservationRefused)
+        ]
+        assert asked
+        assert all(named is None or kind in named for kind, named in asked)
+
+    @SETTINGS
+    @for_any(seed=SEEDS, steps=STEPS)
     def test_at_rest_it_knows_exactly_what_every_node_has_free(self, a_cluster, seed, steps):
         cluster = a_cluster(seed, steps)
         cluster.world.come_to_rest(cluster.random)
@@ -193,8 +216,9 @@ class TestPlacementInAnyOrder:
         assert queued == {rank[2] for shape in memory.queue.shapes.values() for rank in shape.ranks}
         held_back = memory.held_back.node_id if memory.held_back else None
         assert held_back is None or memory.nodes[held_back].takes_jobs
-        for shape in memory.queue.shapes.values():
-            assert not any(room.fits(shape.need) for node_id, room in memory.nodes.items() if node_id != held_back)
+        rooms = [room for node_id, room in memory.nodes.items() if node_id != held_back]
+        for job_id in queued:
+            assert not any(room.fits(memory.jobs[job_id].kind, memory.jobs[job_id].need) for room in rooms)
 
     @SETTINGS
     @for_any(seed=SEEDS, steps=STEPS)

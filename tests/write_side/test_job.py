@@ -114,6 +114,10 @@ class TestAnUnknownJob:
         fleet = FleetNodeAdded(node_id="n1", cpu_milli=999, memory_mib=512)
         given(JOB).beside(FLEET_STREAM, fleet).when(submit()).then_refused(NoNodeCanHold, 422)
 
+    def test_is_refused_when_no_node_does_its_kind(self, given):
+        fleet = FleetNodeAdded(node_id="n1", cpu_milli=1_000, memory_mib=512, kinds=("other",))
+        given(JOB).beside(FLEET_STREAM, fleet).when(submit()).then_refused(NoNodeCanHold, 422)
+
     def test_is_accepted_when_some_node_could(self, given):
         fleet = FleetNodeAdded(node_id="n1", cpu_milli=1_000, memory_mib=512)
         given(JOB).beside(FLEET_STREAM, fleet).when(submit()).then(SUBMITTED.model_copy(update={"retries": 0}))
