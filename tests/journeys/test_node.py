@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from foldwork import Client, Job, JobError, Node
+from foldwork import Client, Job, JobError, Node, Refused
 from infra.cancellation import end
 from infra.settings import Settings
 from tests.faults.system import BreakableSystem, running_system
@@ -37,7 +37,13 @@ class Fleet:
         self.urls = {"commands": system.url("write_side"), "queries": system.url("read_side")}
         self.client = Client(**self.urls, tenant=self.tenant, give_up_after_s=WAIT_S_MAX)
 
-    def node(self, name: str = "box", heartbeat_s: float = 0.5, **handlers: Callable[[Job], Awaitable[Any]]) -> Node:
+    def node(
+        self,
+        name: str = "box",
+        heartbeat_s: float = 0.5,
+        every_kind: bool = False,
+        **handlers: Callable[[Job], Awaitable[Any]],
+    ) -> Node:
         node = Node(
             name,
             cpu_milli=2_000,
@@ -46,6 +52,7 @@ class Fleet:
             labels={"zone": "a"},
             tenant=self.tenant,
             heartbeat_s=heartbeat_s,
+            every_kind=every_kind,
             **self.urls,
         )
         for kind, handler in handlers.items():
@@ -135,7 +142,7 @@ class TestANode:
             assert [(await fleet.job(each))["result"]["twice"] for each in several] == [*range(0, 40, 2)]
 
     async def test_says_why_an_attempt_failed(self, fleet: Fleet) -> None:
-        async with serving(fleet.node(fail=fail, double=double)):
+        async with serving(fleet.node(every_kind=True, fail=fail, double=double)):
             found = await fleet.job(await fleet.submit("fail"))
             assert (found["status"], found["error"]) == ("failed", "there is nothing to be done")
             found = await fleet.job(await fleet.submit("double", retries=1))
@@ -205,13 +212,28 @@ class TestANode:
             assert await fleet.nodes(node) == {node.node_id: "retired"}
 
     async def test_is_another_node_when_it_has_another_capacity(self, fleet: Fleet) -> None:
-        async with serving(fleet.node()):
+        async with serving(fleet.node(double=double)):
             pass
         larger = Node("box", cpu_milli=4_000, memory_mib=1_000, tenant=fleet.tenant, **fleet.urls)
+        larger.job("double")(double)
         async with serving(larger):
             found = await fleet.nodes(larger)
             assert found.pop(larger.node_id) == "online"
             assert set(found.values()) == {"retired"}
+
+    async def test_is_another_node_when_it_does_other_kinds_of_jobs(self, fleet: Fleet) -> None:
+        async with serving(fleet.node(double=double, fail=fail)):
+            pass
+        again = fleet.node(fail=fail, double=double)
+        async with serving(again):
+            assert await fleet.nodes(again) == {again.node_id: "online"}
+        other = fleet.node(double=double)
+        async with serving(other):
+            assert await fleet.nodes(other) == {again.node_id: "retired", other.node_id: "online"}
+        anything = fleet.node(every_kind=True, double=double)
+        async with serving(anything):
+            found = await fleet.nodes(anything)
+            assert [node_id for node_id, status in found.items() if status == "online"] == [anything.node_id]
 
     async def test_goes_on_when_the_apis_were_away(self, fleet: Fleet, system: BreakableSystem) -> None:
         sleeper = Sleeper()
@@ -224,3 +246,34 @@ class TestANode:
             assert (await fleet.job(job_id))["result"] == "woken"
             assert (await fleet.job(await fleet.submit("double", payload={"n": 1})))["status"] == "completed"
             assert not work.done()
+
+
+class TestAFleetOfSeveralKinds:
+    async def test_does_each_job_on_a_node_that_does_its_kind(self, fleet: Fleet) -> None:
+        async def greet(job: Job) -> str:
+            return "hello"
+
+        first, second = fleet.node("first", double=double), fleet.node("second", greet=greet)
+        async with serving(first), serving(second):
+            rows = (await fleet.client.query("/v1/nodes", min_position=second._client.position))["data"]
+            assert {row["name"]: row["kinds"] for row in rows} == {"first": ["double"], "second": ["greet"]}
+            doubled = [await fleet.submit("double", payload={"n": number}) for number in range(10)]
+            greeted = [await fleet.submit("greet") for _ in range(10)]
+            for job_ids, node in ((doubled, first), (greeted, second)):
+                found = [await fleet.job(job_id) for job_id in job_ids]
+                assert {(job["status"], job["node_id"]) for job in found} == {("completed", node.node_id)}
+
+    async def test_lets_a_job_wait_for_its_node_and_refuses_what_no_node_does(self, fleet: Fleet) -> None:
+        sleeper = Sleeper()
+        sleeper.done.set()
+        async with serving(fleet.node("first", double=double)):
+            async with serving(fleet.node("second", sleep=sleeper.do)):
+                pass
+            job_id = await fleet.submit("sleep")
+            assert (await fleet.job(await fleet.submit("double", payload={"n": 1})))["status"] == "completed"
+            assert sleeper.began == []
+            async with serving(fleet.node("second", sleep=sleeper.do)):
+                assert (await fleet.job(job_id))["result"] == "woken"
+            with pytest.raises(Refused, match="no node of the fleet does jobs of the kind render") as refused:
+                await fleet.submit("render")
+        assert (refused.value.status, refused.value.code) == (422, "no-node-can-hold")

@@ -31,6 +31,9 @@ _OVER = frozenset({"stale-attempt", "job-not-assigned", "job-already-ended", "jo
 class Node:
     """A machine with this capacity, of which GPUs are of one model. `commands` and `queries` are as for Client.
 
+    It is given jobs of the kinds that handlers were added for, and no others. With `every_kind` it is given jobs of any kind, and fails
+    those that it has no handler for.
+
     When it is to stop it takes no further jobs, waits `drain_s_max` for those that it has, and stops what is left: those jobs are queued
     again once the node has been silent for a while.
     """
@@ -49,6 +52,7 @@ class Node:
         tenant: str = "default",
         heartbeat_s: float = 5.0,
         drain_s_max: float = 60.0,
+        every_kind: bool = False,
     ) -> None:
         self.name = name
         self.tenant = tenant
@@ -58,13 +62,14 @@ class Node:
         self._queries = queries
         self._heartbeat_s = heartbeat_s
         self._drain_s_max = drain_s_max
+        self._every_kind = every_kind
         self._handlers: dict[str, JobHandler] = {}
         self._doing: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._draining = asyncio.Event()
         self._client: Client
 
     def add(self, kind: str, handler: JobHandler) -> None:
-        """Have the jobs of a kind done, `node.add("container", Containers())`. A job of a kind that nothing was added for fails."""
+        """Have the jobs of a kind done, `node.add("container", Containers())`; before the node works, since it says then what it does."""
         self._handlers[kind] = handler
 
     def job(self, kind: str) -> Callable[[Callable[[Job], Awaitable[Any]]], Callable[[Job], Awaitable[Any]]]:
@@ -101,8 +106,11 @@ class Node:
     async def serve(self) -> None:
         """Work until `drain`, or until cancelled: then what is being done is stopped, and begun again by the node when it is back.
 
-        Raises Refused if the node cannot be registered or was retired, Unavailable if Foldwork does not answer at the start.
+        Raises ValueError if there is nothing that it could do, Refused if the node cannot be registered or was retired, Unavailable if
+        Foldwork does not answer at the start.
         """
+        if not self._handlers:
+            raise ValueError(f"the node {self.name} has no handler for any kind of job")
         async with AsyncExitStack() as stack:
             actor = "".join(each if "!" <= each <= "~" else "_" for each in self.name)[:ACTOR_CHARACTERS_MAX]
             client = Client(self._commands, self._queries, tenant=self.tenant, actor=f"node:{actor}")
@@ -110,7 +118,9 @@ class Node:
             for handler in {id(handler): handler for handler in self._handlers.values()}.values():
                 stack.push_async_callback(handler.close)
                 await handler.open(self.tenant, self.name)
-            self.node_id = await register(client, self.name, self.capacity)
+            self.node_id = await register(
+                client, self.name, self.capacity, None if self._every_kind else self._handlers
+            )
             log.info("node %s is online", self.node_id)
             drained = asyncio.create_task(self._drained())
             work = [asyncio.create_task(self._beat()), asyncio.create_task(self._follow(client.position))]

@@ -15,7 +15,7 @@ from foldwork.node import Node
 
 def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(
-        prog="foldwork node", description="Be a node: run the containers that are assigned to it."
+        prog="foldwork node", description="Be a node: run containers, and no other kind of job."
     )
     add = found.add_argument
     add("--name", required=True, help="by which the node is found again")

@@ -1,8 +1,8 @@
-"""Makes a machine known as a node, or finds it again: by its name, if it still has what it had."""
+"""Makes a machine known as a node, or finds it again: by its name, if it still has what it had and does what it did."""
 
 import itertools
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -27,23 +27,25 @@ class Capacity:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-async def register(client: Client, name: str, capacity: Capacity) -> str:
-    """The id of the node, which is online from now on.
+async def register(client: Client, name: str, capacity: Capacity, kinds: Collection[str] | None) -> str:
+    """The id of the node, which is online from now on and does these kinds of jobs; None is every kind.
 
-    A node of that name that was drained, or had another capacity, takes no jobs any more: it is retired as soon as it has none, and this
-    machine becomes a new node. Raises Refused.
+    A node of that name that was drained, or had another capacity or other kinds, takes no jobs any more: it is retired as soon as it has
+    none, and this machine becomes a new node. Raises Refused.
     """
+    does = None if kinds is None else sorted(kinds)
     found = ""
     for status in _LIVE:
         async for row in pages(client, "/v1/nodes", name=name, status=status):
-            if not found and not row["draining"] and _is_as(row, capacity) and await _is_there(client, row["node_id"]):
+            same = not row["draining"] and _is_as(row, capacity, does)
+            if not found and same and await _is_there(client, row["node_id"]):
                 found = row["node_id"]
             elif row["node_id"] != found:
                 await leave(client, row["node_id"])
     if found:
         return found
     node_id = f"{_UNSAFE.sub('-', name).strip('-_')[:NAME_CHARACTERS_MAX] or 'node'}-{uuid4().hex[:12]}"
-    await client.send("RegisterNode", {"node_id": node_id, "name": name, **asdict(capacity)})
+    await client.send("RegisterNode", {"node_id": node_id, "name": name, **asdict(capacity), "kinds": does})
     await client.send("HeartbeatNode", {"node_id": node_id})
     return node_id
 
@@ -86,5 +88,6 @@ async def _is_there(client: Client, node_id: str) -> bool:
     return True
 
 
-def _is_as(row: Mapping[str, Any], capacity: Capacity) -> bool:
-    return all(row[name] == value for name, value in asdict(capacity).items())
+def _is_as(row: Mapping[str, Any], capacity: Capacity, kinds: list[str] | None) -> bool:
+    does = None if row["kinds"] is None else sorted(row["kinds"])
+    return does == kinds and all(row[name] == value for name, value in asdict(capacity).items())

@@ -42,3 +42,7 @@ class TestANode:
         assert node.job("nothing")(nothing) is nothing
         with pytest.raises(TypeError, match="must be async"):
             node.job("something")(something)  # type: ignore[arg-type]  # it is what is tested
+
+    async def test_cannot_work_if_it_could_do_no_job(self) -> None:
+        with pytest.raises(ValueError, match="the node box has no handler for any kind of job"):
+            await Node("box", cpu_milli=1, memory_mib=1).serve()
