@@ -1,12 +1,14 @@
 """A connection to Postgres that watches its socket as long as it lives.
 
 psycopg registers the socket with the loop for each wait and takes it back after it, which takes longer than Postgres takes to answer a
-short query. This one registers once, a descriptor of its own for the same socket: libpq may close its descriptor at any time, and psycopg
-may still wait for it in its own way, as it does to cancel a query.
+short query. This one registers once, and a descriptor of its own for the same socket: libpq may close its descriptor at any time, and
+psycopg may still wait for it in its own way, as it does to cancel a query. What the loop watches is not the socket itself but an epoll that
+watches it: uvloop gives up a descriptor on which it sees an error, and whoever waits then would wait for ever.
 """
 
 import asyncio
 import os
+import select
 from typing import Any, TypeVar
 
 import psycopg
@@ -17,18 +19,21 @@ from psycopg.waiting import Ready, Wait
 Found = TypeVar("Found")
 
 _CANCEL_S_MAX = 5.0
+_CAN_WATCH = hasattr(select, "epoll")
+"""Linux; elsewhere psycopg waits in its own way."""
 
 
 class WatchedConnection(psycopg.AsyncConnection[Any]):
     """As an AsyncConnection, for one loop; it must be closed, since the loop holds it until then."""
 
     _watched: int | None = None
+    _watch: "select.epoll"
     _loop: asyncio.AbstractEventLoop
     _woken: "asyncio.Future[Ready] | None" = None
 
     async def wait(self, gen: PQGen[Found], interval: float = 0.0, timeout: float | None = None) -> Found:
         """Do what a generator of psycopg does, whenever the socket is ready. A query that is interrupted is cancelled, as psycopg does."""
-        if timeout is not None:
+        if timeout is not None or not _CAN_WATCH:
             return await super().wait(gen, timeout=timeout)
         try:
             wanted = next(gen)
@@ -50,7 +55,9 @@ class WatchedConnection(psycopg.AsyncConnection[Any]):
         if self._watched is None:
             self._loop = asyncio.get_running_loop()
             self._watched = os.dup(self.pgconn.socket)
-            self._loop.add_reader(self._watched, self._wake, Ready.R)
+            self._watch = select.epoll()
+            self._watch.register(self._watched, select.EPOLLIN)
+            self._loop.add_reader(self._watch.fileno(), self._wake, Ready.R)
         writes, watched = wanted & Wait.W, self._watched
         self._woken = self._loop.create_future()
         if writes:
@@ -72,9 +79,12 @@ class WatchedConnection(psycopg.AsyncConnection[Any]):
     def _look_away(self) -> None:
         watched, self._watched = self._watched, None
         if watched is not None:
-            self._loop.remove_reader(watched)
+            self._loop.remove_reader(self._watch.fileno())
             self._loop.remove_writer(watched)
+            self._watch.close()
             os.close(watched)
+            if self._woken is not None and not self._woken.done():
+                self._woken.set_result(Ready.R)
 
     async def _cancel(self, gen: PQGen[Any]) -> None:
         """Have the server end the query, so that the connection can be used again; it cannot if that does not help."""

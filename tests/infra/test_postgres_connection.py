@@ -90,6 +90,30 @@ class TestAWatchedConnection:
 
         play(scenario)
 
+    def test_fails_when_its_session_ends_with_words_unheard(self, play: Callable[[Scenario], None]) -> None:
+        """The socket then has an error beside what can be read from it: uvloop watches it no longer."""
+
+        async def scenario(connection: WatchedConnection, url: str) -> None:
+            pid = await one(connection, _BACKEND)
+            waiting = asyncio.create_task(connection.execute("SELECT pg_sleep(30)"))
+            await asyncio.sleep(0.05)
+            os.write(connection.pgconn.socket, b"\0" * 64)
+            await end_session(url, pid)
+            with pytest.raises(psycopg.OperationalError):
+                await waiting
+
+        play(scenario)
+
+    def test_fails_when_it_is_closed_while_it_waits(self, play: Callable[[Scenario], None]) -> None:
+        async def scenario(connection: WatchedConnection, url: str) -> None:
+            waiting = asyncio.create_task(connection.execute("SELECT pg_sleep(30)"))
+            await asyncio.sleep(0.05)
+            await connection.close()
+            with pytest.raises(psycopg.OperationalError):
+                await waiting
+
+        play(scenario)
+
     def test_sleeps_when_its_session_ends_while_it_rests(self, play: Callable[[Scenario], None]) -> None:
         async def scenario(connection: WatchedConnection, url: str) -> None:
             await end_session(url, await one(connection, _BACKEND))
