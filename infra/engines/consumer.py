@@ -1,8 +1,8 @@
 """The consumer: one ordered reader of the log whose effect and checkpoint are committed together.
 
 Guarantee: each event takes effect once and in order; two runners of one consumer cannot both make progress (a lease, and the
-checkpoint is moved by compare-and-set). An event that cannot be handled is parked with its cause, and what follows in its
-stream after it; everything else goes on.
+checkpoint is moved by compare-and-set). An event that cannot be handled is parked with its cause, and what follows in its stream;
+all else goes on.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ class Handler(Protocol):
     """What a consumer does with events. `types` are the event types it is interested in.
 
     `follows`: its checkpoint comes after it, every `consumer_control_poll_s`, and so does what it writes: it gives that when it is asked
-    for effects of no events. It would do no harm to take the events before that again.
+    for effects of no events. To take the events before that again would do no harm.
     """
 
     name: str
@@ -53,7 +53,6 @@ class Handler(Protocol):
 
     async def begin(self, connection: Connection, position: int) -> None:
         """Forget everything, and get ready to go on after `position`."""
-        ...
 
     async def effects(self, connection: Connection, records: Sequence[Record], position: int) -> Sequence[Effect]:
         """What these events change, to be written with the checkpoint, which moves to `position`; this only reads, and sends commands.
