@@ -19,6 +19,7 @@ from psycopg.waiting import Ready, Wait
 Found = TypeVar("Found")
 
 _CANCEL_S_MAX = 5.0
+_LOOK_AGAIN_S = 1.0
 _CAN_WATCH = hasattr(select, "epoll")
 """Linux; elsewhere psycopg waits in its own way."""
 
@@ -62,9 +63,12 @@ class WatchedConnection(psycopg.AsyncConnection[Any]):
         self._woken = self._loop.create_future()
         if writes:
             self._loop.add_writer(watched, self._wake, Ready.W)
+        # Whatever a loop may miss then costs a second, and not the process.
+        looking_again = self._loop.call_later(_LOOK_AGAIN_S, self._look_away)
         try:
             return await self._woken
         finally:
+            looking_again.cancel()
             self._woken = None
             if writes and self._watched == watched:
                 self._loop.remove_writer(watched)
@@ -77,6 +81,7 @@ class WatchedConnection(psycopg.AsyncConnection[Any]):
             self._woken.set_result(ready)
 
     def _look_away(self) -> None:
+        """Watch no longer, and have whoever waits see for himself: he watches anew if there is nothing yet."""
         watched, self._watched = self._watched, None
         if watched is not None:
             self._loop.remove_reader(self._watch.fileno())

@@ -1,6 +1,7 @@
 """A connection that watches its socket: it answers like psycopg's own, whatever happens to the query, the server or the socket."""
 
 import asyncio
+import gc
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -67,6 +68,21 @@ class TestAWatchedConnection:
 
         play(scenario)
 
+    def test_waits_for_as_long_as_it_takes(self, play: Callable[[Scenario], None]) -> None:
+        async def scenario(connection: WatchedConnection, url: str) -> None:
+            assert await one(connection, "SELECT 7 FROM pg_sleep(1.2)") == 7
+
+        play(scenario)
+
+    def test_notices_in_the_end_what_the_loop_has_missed(self, play: Callable[[Scenario], None]) -> None:
+        async def scenario(connection: WatchedConnection, url: str) -> None:
+            waiting = asyncio.create_task(one(connection, "SELECT 7 FROM pg_sleep(0.1)"))
+            await asyncio.sleep(0.05)
+            asyncio.get_running_loop().remove_reader(connection._watch.fileno())
+            assert await waiting == 7
+
+        play(scenario)
+
     def test_ends_a_query_that_nobody_waits_for_any_more(self, play: Callable[[Scenario], None]) -> None:
         async def scenario(connection: WatchedConnection, url: str) -> None:
             begun = time.monotonic()
@@ -127,13 +143,14 @@ class TestAWatchedConnection:
 
     def test_leaves_nothing_open(self, play: Callable[[Scenario], None]) -> None:
         async def scenario(connection: WatchedConnection, url: str) -> None:
+            gc.collect()
             before = len(os.listdir("/proc/self/fd"))
             for broken in (False, True):
                 async with await WatchedConnection.connect(url, autocommit=True) as other:
                     pid = await one(other, _BACKEND)
                     if broken:
                         await end_session(url, pid)
-                assert len(os.listdir("/proc/self/fd")) == before
+                assert len(os.listdir("/proc/self/fd")) <= before
             assert await one(connection, f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}") == 0
 
         play(scenario)
