@@ -36,7 +36,7 @@ _GUARDED = "infra.expressions.child"  # evaluates expressions for all tests: sta
 _watched: pytest.Item | None = None  # the test that runs, if it is not marked for what it starts
 
 
-class StartedUnmarked(BaseException):
+class StartedUnmarked(Exception):
     """A test listens on a port or starts a process, and is not marked `outside`."""
 
 

@@ -10,6 +10,8 @@ from infra.calls.call import CallContext, CallFailed, carry_out
 from tests.infra.calls.other_side import OtherSide, calling
 from tests.infra.calls.test_http_bounds import fails
 
+pytestmark = pytest.mark.outside
+
 
 async def silence(writer: asyncio.StreamWriter) -> None:
     """Hang up without a word."""
