@@ -113,10 +113,8 @@ class Calls:
         if plan is None:
             workflow: WorkflowState = await self._bus.state(tenant_id, f"workflow-{state.workflow_id}")
             plan = plan_of(state.digest, workflow.versions[state.workflow_version].definition)
-        run, key = (
-            Run(run_id, state, with_functions(plan, state), utc_now()),
-            f"{tenant_id}/{run_id}/{key_of(state, task)}",
-        )
+        run = Run(run_id, state, with_functions(plan, state), utc_now())
+        key = f"{tenant_id}/{run_id}/{key_of(state, task)}"
         secrets = self._secrets.read(tenant_id, secrets_of(run))
         if isinstance(awaited, DocumentsAwaited):
             return await fetch_documents(documents_asked_for(run, task, secrets), CallContext(key, self._resources))

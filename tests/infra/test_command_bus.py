@@ -11,8 +11,6 @@ from infra.errors import CommandIdReused, StoreUnavailable, VersionConflict
 from infra.patterns.decider import Command
 from infra.settings import Settings
 from tests.infra.boxes import (
-    DECIDERS,
-    EVENTS,
     NOW,
     BoxAlreadyMade,
     BoxFull,
@@ -24,22 +22,6 @@ from tests.infra.boxes import (
     SlowStore,
     origin,
 )
-
-
-@pytest.fixture
-async def store() -> SlowStore:
-    return SlowStore()
-
-
-@pytest.fixture
-def bus(store: SlowStore, settings: Settings) -> CommandBus:
-    return CommandBus(store, DECIDERS, EVENTS, settings, lambda: NOW)
-
-
-@pytest.fixture
-def elsewhere(store: SlowStore, settings: Settings) -> CommandBus:
-    """The bus of another process."""
-    return CommandBus(store, DECIDERS, EVENTS, settings)
 
 
 async def settle() -> None:

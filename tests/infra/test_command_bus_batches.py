@@ -2,28 +2,9 @@
 
 import asyncio
 
-import pytest
-
 from infra.adapters.event_store import Appended
 from infra.engines.command_bus import CommandBus
-from infra.settings import Settings
-from tests.infra.boxes import DECIDERS, EVENTS, NOW, BoxFull, EmptyBox, FillBox, MakeBox, SlowStore, origin
-
-
-@pytest.fixture
-async def store() -> SlowStore:
-    return SlowStore()
-
-
-@pytest.fixture
-def bus(store: SlowStore, settings: Settings) -> CommandBus:
-    return CommandBus(store, DECIDERS, EVENTS, settings, lambda: NOW)
-
-
-@pytest.fixture
-def elsewhere(store: SlowStore, settings: Settings) -> CommandBus:
-    """The bus of another process."""
-    return CommandBus(store, DECIDERS, EVENTS, settings, lambda: NOW)
+from tests.infra.boxes import BoxFull, EmptyBox, FillBox, MakeBox, SlowStore, origin
 
 
 class TestABatch:

@@ -35,22 +35,6 @@ from write_side.node import RegisterNode
 from write_side.task import RequestTask
 
 
-@pytest.fixture
-async def store() -> SlowStore:
-    return SlowStore()
-
-
-@pytest.fixture
-def bus(store: SlowStore, settings: Settings) -> CommandBus:
-    return CommandBus(store, DECIDERS, EVENTS, settings, lambda: NOW)
-
-
-@pytest.fixture
-def elsewhere(store: SlowStore, settings: Settings) -> CommandBus:
-    """The bus of another process."""
-    return CommandBus(store, DECIDERS, EVENTS, settings)
-
-
 async def boxes(bus: CommandBus, **contents: int) -> None:
     """Boxes of size 10 with something in them."""
     for box_id, content in contents.items():
