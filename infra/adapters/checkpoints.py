@@ -1,5 +1,6 @@
 """Where consumers stand, what operators want of them, and the events that they parked."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,6 +40,11 @@ WHERE consumer = %s AND shard = %s AND tenant_id = %s AND stream_id = %s AND wan
 """
 _FORGET = """
 DELETE FROM dead_letter d USING moved m WHERE (d.consumer, d.shard) = (m.consumer, m.shard) AND d.position = ANY (%s::bigint[])
+"""
+_BOARD = """
+SELECT c.consumer, c.position, c.version, c.paused, c.rebuild, EXISTS (
+    SELECT FROM dead_letter d WHERE d.consumer = c.consumer AND d.shard = c.shard AND d.wanted <> 'park'
+) FROM checkpoint c WHERE c.shard = %s
 """
 _LIST = "SELECT consumer, shard, kind, position, paused, rebuild FROM checkpoint ORDER BY kind, consumer"
 _LETTERS = """
@@ -160,6 +166,28 @@ class Checkpoints:
         await connection.execute(_KEEP_PARKED, (self.consumer, self.shard, tenant_id, stream_id))
 
 
+class Board:
+    """What operators want of all consumers of a process, asked in one query for all of them, at most every `fresh_s`.
+
+    Whoever finds it old asks, on a connection of its own; the others take what is known until the answer is there. So it is a hint.
+    """
+
+    def __init__(self, shard: int, fresh_s: float) -> None:
+        self._shard = shard
+        self._fresh_s = fresh_s
+        self._asked_at = float("-inf")
+        self._known: dict[str, tuple[Checkpoint, bool]] = {}
+
+    async def look(self, connection: Connection, consumer: str) -> tuple[Checkpoint, bool] | None:
+        """A consumer's checkpoint, and whether anything is wanted of what it parked; None if nothing is known of it yet."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._asked_at + self._fresh_s:
+            self._asked_at = now
+            rows = await (await connection.execute(_BOARD, (self._shard,))).fetchall()
+            self._known = {name: (Checkpoint(*checkpoint), wanted) for name, *checkpoint, wanted in rows}
+        return self._known.get(consumer)
+
+
 async def _with_effects(
     connection: Connection, moved: str, parameters: Sequence[Any], effects: Sequence[Effect]
 ) -> bool:
@@ -171,7 +199,7 @@ async def _with_effects(
 
 
 class Operations:
-    """What an operator asks of consumers; they see it within `consumer_control_poll_s`."""
+    """What an operator asks of consumers; they see it within `consumer_control_poll_s`, or twice that."""
 
     def __init__(self, database_url: str, shard: int = 0) -> None:
         self._url = database_url

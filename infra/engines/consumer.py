@@ -8,17 +8,26 @@ all else goes on.
 import asyncio
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import psycopg
 import structlog
 
 from infra.adapters.breakdown import is_breakdown
-from infra.adapters.checkpoints import BEHIND_PARKED, Checkpoint, CheckpointMoved, Checkpoints, Effect, forget, park
+from infra.adapters.checkpoints import (
+    BEHIND_PARKED,
+    Board,
+    Checkpoint,
+    CheckpointMoved,
+    Checkpoints,
+    forget,
+    park,
+)
 from infra.adapters.event_store import EventStore, Record
 from infra.adapters.lease import LeaseSession, PostgresLease, while_held
 from infra.adapters.postgres_connection import WatchedConnection
 from infra.engines.feed import Feed, read_ahead
+from infra.engines.handler import Handler
 from infra.engines.poison import Poison, cause_of
 from infra.errors import Fault
 from infra.faults import crash_point
@@ -38,39 +47,6 @@ WHERE locktype = 'advisory' AND granted AND classid = %s AND objid = %s AND objs
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError, OSError)
 
 
-class Handler(Protocol):
-    """What a consumer does with events. `types` are the event types it is interested in.
-
-    `follows`: its checkpoint comes after it, every `consumer_control_poll_s`, and so does what it writes: it gives that when it is asked
-    for effects of no events. To take the events before that again would do no harm.
-    """
-
-    name: str
-    kind: str
-    version: int
-    types: frozenset[str]
-    follows: bool
-
-    async def begin(self, connection: Connection, position: int) -> None:
-        """Forget everything, and get ready to go on after `position`."""
-
-    async def effects(self, connection: Connection, records: Sequence[Record], position: int) -> Sequence[Effect]:
-        """What these events change, to be written with the checkpoint, which moves to `position`; this only reads, and sends commands.
-
-        Raises Poison for an event that cannot be handled. One that was parked comes alone, after later ones; none comes when one
-        was discarded.
-        """
-        ...
-
-    async def end(self) -> None:
-        """Another runner may act from now on: let go of whatever is under way."""
-        ...
-
-    async def rebuild(self, connection: Connection, position: int) -> int:
-        """Begin anew from position 0 and catch up beyond `position`; gives the new position, its effects in the open transaction."""
-        ...
-
-
 class Consumer:
     """Runs one handler; `announce(name, position)` is called whenever a projection has come further: queries wait for it."""
 
@@ -83,6 +59,7 @@ class Consumer:
         settings: Settings,
         announce: Callable[[str, int], None],
         session: LeaseSession | None = None,
+        board: Board | None = None,
     ) -> None:
         self._handler = handler
         self._store = store
@@ -92,6 +69,7 @@ class Consumer:
         self._announce = announce
         self._session = session
         self._checkpoints = Checkpoints(handler.name, store.shard, handler.version, handler.kind)
+        self._board = board or Board(store.shard, settings.consumer_control_poll_s / 2)
         self._blocked: set[tuple[str, str]] = set()
         self.position = 0
         self._stored = 0
@@ -176,12 +154,21 @@ class Consumer:
         await self._handler.begin(connection, position)
 
     async def _control(self, connection: Connection) -> Checkpoint:
-        """See what operators want: pause, rebuild, retry or discard parked events."""
+        """See what operators want: pause, rebuild, retry or discard parked events. Mostly nothing, and that one look says for all."""
+        if self.position > self._stored:
+            await self._commit(connection, [], self.position)
+        noticed = await self._board.look(connection, self._handler.name)
+        if noticed is not None:
+            checkpoint, wanted = noticed
+            as_it_was = checkpoint.version == self._handler.version and checkpoint.position <= self._stored
+            if as_it_was and not checkpoint.rebuild and not wanted:
+                return checkpoint
+        return await self._obey(connection)
+
+    async def _obey(self, connection: Connection) -> Checkpoint:
         checkpoint = await self._checkpoints.read(connection)
         if checkpoint.position != self._stored:
             raise CheckpointMoved
-        if self.position > self._stored:
-            await self._commit(connection, [], self.position)
         if checkpoint.rebuild or checkpoint.version != self._handler.version:
             await self._rebuild(connection)
             return await self._checkpoints.read(connection)

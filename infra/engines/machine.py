@@ -9,14 +9,16 @@ from uuid import uuid4
 
 from prometheus_client import CollectorRegistry, Gauge
 
+from infra.adapters.checkpoints import Board
 from infra.adapters.lease import LeaseSession
 from infra.adapters.nats_notices import NatsNotices
 from infra.adapters.nats_stream import NatsEventStream
 from infra.adapters.nats_work import NatsWorkQueue
 from infra.adapters.news import News
 from infra.adapters.postgres_store import PostgresEventStore
-from infra.engines.consumer import Consumer, Handler
+from infra.engines.consumer import Consumer
 from infra.engines.feed import Feed
+from infra.engines.handler import Handler
 from infra.engines.mirror import mirror_source
 from infra.engines.process import run_together
 from infra.errors import Fault
@@ -74,10 +76,9 @@ async def run_consumers(
     """Run a process of consumers, and what else it needs, until it is told to stop."""
     # One for all: a standby beside this process has as many leases, and Postgres has no more than 100 connections by default.
     session = LeaseSession(parts.database_url)
-    consumers = [
-        Consumer(handler, parts.store, parts.feed, parts.database_url, parts.settings, parts.news.announce, session)
-        for handler in handlers
-    ]
+    board = Board(parts.settings.shard, parts.settings.consumer_control_poll_s / 2)
+    shared = parts.store, parts.feed, parts.database_url, parts.settings, parts.news.announce, session, board
+    consumers = [Consumer(handler, *shared) for handler in handlers]
     position = Gauge("foldwork_consumer_position", "Where a consumer stands.", ["consumer"], registry=parts.registry)
     lag = Gauge(
         "foldwork_consumer_lag_events", "Events a consumer has not seen yet.", ["consumer"], registry=parts.registry

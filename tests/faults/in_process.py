@@ -15,8 +15,9 @@ from events.catalog import CATALOG as EVENTS
 from infra.adapters.event_store import EventStore, Record
 from infra.adapters.postgres_store import PostgresEventStore
 from infra.engines.command_bus import CommandBus
-from infra.engines.consumer import Consumer, Handler
+from infra.engines.consumer import Consumer
 from infra.engines.feed import Feed, Source
+from infra.engines.handler import Handler
 from infra.engines.projector import Projector
 from infra.engines.saga_runner import SagaRunner
 from infra.patterns.projection import Projection

@@ -19,7 +19,8 @@ from events.task import TaskStarted
 from infra.adapters.checkpoints import Checkpoint, Checkpoints, Effect, Operations
 from infra.adapters.event_store import EventStore, Record
 from infra.cancellation import end
-from infra.engines.consumer import Connection, Consumer, Handler
+from infra.engines.consumer import Connection, Consumer
+from infra.engines.handler import Handler
 from infra.engines.projector import Projector
 from infra.engines.saga_runner import SagaRunner
 from infra.ids import new_id

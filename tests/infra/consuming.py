@@ -9,12 +9,13 @@ from typing import Any
 
 import psycopg
 
-from infra.adapters.checkpoints import Effect
+from infra.adapters.checkpoints import Board, Effect
 from infra.adapters.event_store import Append, EventStore, NewEvent, Record, Write
 from infra.adapters.postgres_store import PostgresEventStore
 from infra.cancellation import end
-from infra.engines.consumer import Consumer, Handler
+from infra.engines.consumer import Consumer
 from infra.engines.feed import Feed, Source
+from infra.engines.handler import Handler
 from infra.engines.poison import Poison
 from infra.ids import new_uuid7
 from infra.settings import Settings
@@ -59,9 +60,9 @@ class Place:
     async def running(self, *handlers: Handler, feed: Feed | None = None) -> AsyncIterator[list[Consumer]]:
         """Run consumers until the end of the block; a breakdown of one of them is raised there."""
         feed = feed or Feed(self.store, polling(self.store), self.settings)
-        consumers = [
-            Consumer(handler, self.store, feed, self.url, self.settings, lambda *_: None) for handler in handlers
-        ]
+        board = Board(self.store.shard, self.settings.consumer_control_poll_s / 2)
+        shared = self.store, feed, self.url, self.settings, lambda *_: None, None, board
+        consumers = [Consumer(handler, *shared) for handler in handlers]
         tasks = [asyncio.create_task(feed.run(0)), *(asyncio.create_task(consumer.run()) for consumer in consumers)]
         try:
             yield consumers

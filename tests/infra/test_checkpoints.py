@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from infra.adapters.checkpoints import (
+    Board,
     Checkpoint,
     CheckpointMoved,
     Checkpoints,
@@ -153,3 +154,26 @@ class TestAnOperator:
         assert await operations.retry_dead_letters("empty_boxes") == 0
         assert [letter.wanted for letter in await operations.list_dead_letters()] == ["park", "discard"]
         assert await operations.retry_dead_letters("box_board") == 2
+
+
+class TestABoard:
+    async def test_knows_what_is_wanted_of_each_consumer(self, connection: Connection, operations: Operations) -> None:
+        for consumer in (BOARD, SAGA):
+            await consumer.read(connection)
+        await BOARD.move(connection, 0, 7, [park([(record(3), "poison")])])
+        board = Board(0, fresh_s=0)
+        assert await board.look(connection, "box_board") == (Checkpoint(7, 1, paused=False, rebuild=False), False)
+        await operations.retry_dead_letters("box_board")
+        await operations.set_paused("empty_boxes", True)
+        assert await board.look(connection, "box_board") == (Checkpoint(7, 1, paused=False, rebuild=False), True)
+        assert await board.look(connection, "empty_boxes") == (Checkpoint(0, 1, paused=True, rebuild=False), False)
+        assert await board.look(connection, "nobody") is None
+        assert await Board(1, fresh_s=0).look(connection, "box_board") is None
+
+    async def test_asks_once_for_all_while_it_is_fresh(self, connection: Connection) -> None:
+        for consumer in (BOARD, SAGA):
+            await consumer.read(connection)
+        board = Board(0, fresh_s=60)
+        assert await board.look(connection, "box_board")
+        await connection.close()
+        assert await board.look(connection, "empty_boxes")
