@@ -180,10 +180,11 @@ class PostgresLease:
         return False
 
     async def _keep(self) -> None:
-        """Give signs of life until that fails."""
+        """Give signs of life until that fails; all leases of a session at the same moments, so that they share a question."""
+        clock = asyncio.get_running_loop().time
         try:
             while True:
-                await asyncio.sleep(self._poll_s)
+                await asyncio.sleep(self._poll_s - clock() % self._poll_s)
                 await self.confirm()
         except LeaseLost:
             log.warning("lease lost", lease=self._name)
