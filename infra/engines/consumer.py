@@ -76,7 +76,7 @@ class Consumer:
         self.active = self.rebuilding = False
         self._pause_s = PAUSE_S_MIN
         # Queries wait until a projection has seen an event, whatever it is to it; nobody waits for a saga.
-        self._awaited = None if handler.kind == "projection" else handler.types
+        self._passed = self._pass_by if handler.kind == "projection" else None
 
     async def run(self) -> None:
         """Consume whenever the lease is ours, for ever; whatever is lost or breaks down, begin again after a pause."""
@@ -131,11 +131,16 @@ class Consumer:
                 await self._catch_up(connection)
                 continue
             timeout_s, size = self._settings.consumer_control_poll_s, self._settings.consumer_batch_events_max
-            fresh = await self._feed.after(self.position, size, timeout_s, self._awaited)
+            fresh = await self._feed.after(self.position, size, timeout_s, self._handler.types, self._passed)
             records, until = self.in_sequence(fresh)
             crash_point("consumer.after_fetch")
             if until > self.position:
                 await self._take(connection, records, until)
+
+    def _pass_by(self, position: int) -> None:
+        """What came up to there is nothing to this consumer: its checkpoint follows soon."""
+        self.position = position
+        self._announce(self._handler.name, position)
 
     async def _catch_up(self, connection: Connection) -> None:
         """Far behind: read only what is of interest, in large parts, straight from the log."""

@@ -45,12 +45,17 @@ async def read_ahead(
             coming.cancel()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Waiting:
-    """A reader that has seen everything: until when it can do without what is not of its types."""
+    """A reader that has seen all up to `position`, and what it waits for: events of its types.
 
+    What is not of them goes by: `passed` is told, or the reader can do without it up to `until`.
+    """
+
+    position: int
     until: int
     types: Collection[str] | None
+    passed: Callable[[int], None] | None
     grown: asyncio.Future[None]
 
 
@@ -124,18 +129,29 @@ class Feed:
     def _tell(self, types: set[str]) -> None:
         """Wake those who wait for events of these types, or who have waited for so long that there is a whole batch for them."""
         for waiting in self._waiting:
-            if waiting.types is None or not types.isdisjoint(waiting.types) or self.position >= waiting.until:
+            if waiting.types is None or not types.isdisjoint(waiting.types):
+                _end(waiting.grown)
+            elif waiting.passed is not None and not waiting.grown.done():
+                waiting.position = self.position
+                waiting.passed(self.position)
+            elif self.position >= waiting.until:
                 _end(waiting.grown)
 
     async def after(
-        self, position: int, limit: int, timeout_s: float, types: Collection[str] | None = None
+        self,
+        position: int,
+        limit: int,
+        timeout_s: float,
+        types: Collection[str] | None = None,
+        passed: Callable[[int], None] | None = None,
     ) -> list[Record]:
         """Up to `limit` events after a position; none if nothing new comes within `timeout_s`.
 
-        With `types` events of others are not waited for: they come with the next one that is of these, or when the time is up.
+        With `types` events of others are not waited for: they come with the next one that is of these, or when the time is up. With
+        `passed` they do not come at all while it waits: `passed(position)` says how far they went by, and what comes is from there.
         """
         if position >= self.position:
-            await self._growth(position + limit, timeout_s, types)
+            position = await self._growth(position, limit, timeout_s, types, passed)
             if position >= self.position:
                 return []
         if position + 1 < self._first:
@@ -143,10 +159,18 @@ class Feed:
         start = position + 1 - self._first
         return self._ring[start : start + limit]
 
-    async def _growth(self, until: int, timeout_s: float, types: Collection[str] | None) -> None:
+    async def _growth(
+        self,
+        position: int,
+        limit: int,
+        timeout_s: float,
+        types: Collection[str] | None,
+        passed: Callable[[int], None] | None,
+    ) -> int:
+        """Wait; gives the position up to which events went by."""
         # Every consumer of a process waits here after every batch: a task and an event for each would cost more than its work.
         loop = asyncio.get_running_loop()
-        waiting = Waiting(until, types, loop.create_future())
+        waiting = Waiting(position, position + limit, types, passed, loop.create_future())
         timer = loop.call_later(timeout_s, _end, waiting.grown)
         self._waiting.add(waiting)
         try:
@@ -154,6 +178,7 @@ class Feed:
         finally:
             timer.cancel()
             self._waiting.discard(waiting)
+        return waiting.position
 
     def source_lag(self) -> dict[str, Any]:
         """For metrics: the newest position and how many events are held in memory."""

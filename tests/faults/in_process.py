@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from random import Random
@@ -118,14 +118,12 @@ class UnrulyFeed(FeedFromTheBeginning):
 
     random = Random(7)
 
-    async def after(
-        self, position: int, limit: int, timeout_s: float, types: Collection[str] | None = None
-    ) -> list[Record]:
+    async def after(self, position: int, limit: int, timeout_s: float, *waiting: Any) -> list[Record]:
         await asyncio.sleep(0)
         begin = max(0, position - self.random.randint(0, WINDOW))
         if position >= self.position:
-            return await super().after(position, limit, timeout_s, types)
-        return disturbed(await super().after(begin, 3 * WINDOW, timeout_s, types), self.random)
+            return await super().after(position, limit, timeout_s, *waiting)
+        return disturbed(await super().after(begin, 3 * WINDOW, timeout_s, *waiting), self.random)
 
 
 @asynccontextmanager

@@ -1,8 +1,9 @@
 """A consumer: each event takes effect once and in order, whatever is repeated, missing or cut off."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Sequence
 from random import Random
+from typing import Any
 
 import psycopg
 import pytest
@@ -33,10 +34,8 @@ class UnrulyFeed(Feed):
 
     random = Random(3)
 
-    async def after(
-        self, position: int, limit: int, timeout_s: float, types: Collection[str] | None = None
-    ) -> list[Record]:
-        records = await super().after(max(0, position - self.random.randint(0, 5)), limit, 0.01, types)
+    async def after(self, position: int, limit: int, timeout_s: float, *waiting: Any) -> list[Record]:
+        records = await super().after(max(0, position - self.random.randint(0, 5)), limit, 0.01, *waiting)
         await asyncio.sleep(0)
         match self.random.randint(0, 3):
             case 0:
@@ -89,6 +88,28 @@ class TestADelivery:
 
         async with place.running(Notes()):
             await until_so(moved)
+
+    async def test_of_nothing_of_interest_is_announced_at_once(self, place: Place) -> None:
+        """A projection of other events has seen them as soon as they are here, although nothing is done for it."""
+        told: list[int] = []
+        place.settings = place.settings.model_copy(update={"consumer_control_poll_s": 30.0})
+        feed = Feed(place.store, polling(place.store), place.settings)
+        handler = Notes()
+        consumer = Consumer(
+            handler, place.store, feed, place.url, place.settings, lambda name, position: told.append(position)
+        )
+        tasks = [asyncio.create_task(feed.run(0)), asyncio.create_task(consumer.run())]
+        await until(lambda: bool(feed._waiting))
+        for end in (2, 5, 6):
+            await place.write("thing-1", *[OTHER] * (end - feed.position))
+            await until(lambda end=end: told[-1:] == [end])
+        await place.write("thing-1", OTHER, HAPPENED)
+        await until(lambda: told[-1:] == [8])
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert await noted(place) == [8]
+        assert handler.batches == [[8]]
 
     async def test_is_announced_when_it_has_taken_effect(self, place: Place) -> None:
         told: list[tuple[str, int]] = []

@@ -176,6 +176,18 @@ class TestAFeed:
             await log.grow(4)
             assert [record.position for record in await asyncio.wait_for(waiting, 10)] == [1, 2, 3, 4]
 
+    async def test_tells_of_what_goes_by_and_gives_what_comes_from_there(self, log: Log, settings: Settings) -> None:
+        async with running(log, played(log, []), settings) as feed:
+            passed: list[int] = []
+            waiting = asyncio.ensure_future(feed.after(0, 2, 30, ["thing.other"], passed.append))
+            await asyncio.sleep(0.01)
+            for position in (1, 2, 3):
+                await log.grow(1)
+                await until(lambda position=position: passed[-1:] == [position])
+            await log.grow(2)
+            assert [record.position for record in await asyncio.wait_for(waiting, 10)] == [4, 5]
+            assert passed == [1, 2, 3]
+
     async def test_goes_on_after_both_were_away(self, log: Log, settings: Settings) -> None:
         await log.grow(10)
         log.away = True
