@@ -16,8 +16,7 @@ async def main() -> None:
     async with machine("read_side", settings) as parts:
         models = await ReadStore.open(parts.database_url, settings)
         await parts.news.listen(models.seen)
-        await parts.stream.listen()
-        live = Live(parts.store, parts.stream.woken, settings)
+        live = Live(parts.store, parts.stream.woken, settings, parts.stream.waking)
         queries = Queries(models, parts.store, settings)
         texts = TaskTexts(queries, parts.stream).routes()
         application = create_application(queries, live, parts.store.head, parts.registry, texts)

@@ -6,8 +6,8 @@ nothing is read.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -97,11 +97,21 @@ def _size(record: Record) -> int:
 
 
 class Live:
-    """One per process. `run` it as a task; `woken` is set by whoever knows of new events, else the log is polled."""
+    """One per process. `run` it as a task; `woken` is set by whoever knows of new events, else the log is polled.
 
-    def __init__(self, store: EventStore, woken: asyncio.Event, settings: Settings) -> None:
+    `waking` is entered while anyone listens: outside nobody needs to be woken.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        woken: asyncio.Event,
+        settings: Settings,
+        waking: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    ) -> None:
         self._store = store
         self._woken = woken
+        self._waking = waking
         self._settings = settings
         self._kept: list[_Kept] = []
         self._kept_bytes = 0
@@ -128,13 +138,14 @@ class Live:
             self._position = await self._store.head()
             self._first = self._position + 1
             self._begun.set()
-        while self.listeners:
-            self._woken.clear()
-            records = await self._store.read(self._position, READ_EVENTS_MAX)
-            if records:
-                self._keep(records)
-            if len(records) < READ_EVENTS_MAX and records.complete:
-                await _event_within(self._woken, self._settings.relay_poll_s_max)
+        async with self._waking():
+            while self.listeners:
+                self._woken.clear()
+                records = await self._store.read(self._position, READ_EVENTS_MAX)
+                if records:
+                    self._keep(records)
+                if len(records) < READ_EVENTS_MAX and records.complete:
+                    await _event_within(self._woken, self._settings.relay_poll_s_max)
         self._someone.clear()
         self._begun.clear()
         self._kept, self._kept_bytes = [], 0

@@ -7,7 +7,7 @@ import asyncio
 import base64
 import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from secrets import token_hex
 from typing import Any, Self
@@ -64,6 +64,7 @@ class NatsEventStream:
         self._batches = itertools.count(1)
         self._pulls: WeakSet[NatsPullLoop] = WeakSet()
         self._sinks: dict[str, Sink] = {}
+        self._heard: dict[str, int] = {}
         self._closing = False
         self._client: StreamClient | None = None
         self._connected = asyncio.Event()
@@ -88,8 +89,8 @@ class NatsEventStream:
     async def _open(self) -> None:
         self._client = client = StreamClient(self._changed)
         await client.open(self._url, self._name)
-        for subject, sink in self._sinks.items():
-            await client.attach(subject, sink)
+        for subject, sink in list(self._sinks.items()):
+            self._heard[subject] = await client.attach(subject, sink)
         self._changed("connected")
 
     def _changed(self, what: str) -> None:
@@ -117,8 +118,21 @@ class NatsEventStream:
             self._client.send(frames.publish(subject.encode(), b"", payload))
 
     async def listen(self) -> None:
-        await self.hear(f"wake.{self.shard}", lambda *_: self.woken.set())
+        await self._hear_wakes()
         await self.hear(f"$JS.EVENT.ADVISORY.STREAM.*.{self.stream}", self._stream_changed)
+
+    async def _hear_wakes(self) -> None:
+        await self.hear(f"wake.{self.shard}", lambda *_: self.woken.set())
+
+    @contextlib.asynccontextmanager
+    async def waking(self) -> AsyncGenerator[None, None]:
+        """Wakes set `woken` in this block, if NATS can be reached; outside they are not even delivered, unless after `listen`."""
+        with contextlib.suppress(StreamUnavailable):
+            await self._hear_wakes()
+        try:
+            yield
+        finally:
+            await self._ignore(f"wake.{self.shard}")
 
     async def hear(self, subject: str, sink: Sink) -> None:
         """Give what is published on a subject to `sink`, across every new connection."""
@@ -126,7 +140,13 @@ class NatsEventStream:
             return
         self._sinks[subject] = sink
         if self._connected.is_set() and self._client is not None:
-            await self._client.attach(subject, sink)
+            self._heard[subject] = await self._client.attach(subject, sink)
+
+    async def _ignore(self, subject: str) -> None:
+        self._sinks.pop(subject, None)
+        number = self._heard.pop(subject, None)
+        if number is not None and self._client is not None:
+            await self._client.detach(number)
 
     def _stream_changed(self, subject: bytes, *_: bytes) -> None:
         if b".UPDATED." not in subject:  # `adopt` causes that itself

@@ -163,6 +163,19 @@ class TestASign:
         await asyncio.wait_for(stream.woken.wait(), 2)
         await other.close()
 
+    async def test_of_a_wake_comes_only_where_it_is_wanted(self, server: EmbeddedNats, stream: NatsEventStream) -> None:
+        other = await NatsEventStream.connect(server.url, SETTINGS)
+        await other.client()
+        for wanted in (True, False, True):
+            async with stream.waking() if wanted else contextlib.nullcontext():
+                await stream.state()  # the server has taken what was sent before
+                stream.woken.clear()
+                other.wake()
+                await other.state()
+                await stream.state()
+                assert stream.woken.is_set() is wanted
+        await other.close()
+
     async def test_of_a_deleted_stream_comes_through(self, stream: NatsEventStream) -> None:
         await stream.listen()
         stream.disturbed.clear()

@@ -1,8 +1,8 @@
 """The live feed: nobody misses an event, and nobody's slowness costs memory."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
@@ -28,6 +28,31 @@ async def live(log: Log, settings: Settings) -> AsyncIterator[Live]:
     task = asyncio.create_task(live.run())
     yield live
     await end(task)
+
+
+class TestWakes:
+    async def test_are_wanted_while_anyone_listens(self, log: Log, settings: Settings) -> None:
+        wanted: list[bool] = []
+
+        @asynccontextmanager
+        async def waking() -> AsyncGenerator[None, None]:
+            wanted.append(True)
+            yield
+            wanted.append(False)
+
+        live = Live(log, log.woken, settings, waking)
+        task = asyncio.create_task(live.run())
+        await asyncio.sleep(0)
+        assert wanted == []
+        for _ in range(2):
+            async with aclosing(live.follow(None, ALL)) as batches:
+                await anext(batches)
+                assert wanted.pop() is True
+            async with asyncio.timeout(5):
+                while not wanted:
+                    await asyncio.sleep(0.001)
+            assert wanted.pop() is False
+        await end(task)
 
 
 class TestAListener:
