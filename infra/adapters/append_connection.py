@@ -48,8 +48,11 @@ _ANSWER = (
     "SELECT fingerprint, stream_id, version, position, events FROM command WHERE tenant_id = %s AND command_id = %s"
 )
 _IDS = "SELECT uuid_send(id) FROM event WHERE position > %s AND position <= %s ORDER BY position"
-# The SQL function's plans are cached while its tables are still empty: by what the planner sees then, it would scan them for ever.
-_BY_INDEX = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
+# The SQL function's plans are cached while its tables are still empty: by what the planner sees then, it would scan them for ever. And
+# they are kept: to plan the function's statements anew for each call, as Postgres would by itself, takes longer than to write a row.
+_BY_INDEX = """
+SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan
+"""
 _ENSURE = "SELECT ensure_partitions((SELECT position FROM log_head WHERE shard = %s) + %s, %s)"
 
 

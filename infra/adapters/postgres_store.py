@@ -40,9 +40,10 @@ StreamTail = tuple[str, str, int]
 """A tenant, a stream and the version after which its events are wanted."""
 
 _COLUMNS = "e.position, e.id::text, e.tenant_id, e.stream_id, e.stream_version, e.type, e.schema_version, e.occurred_at, e.metadata, e.data"
+# Each array stands in a query of its own: otherwise Postgres finds it worth while to plan this anew for each array.
 _LOAD = f"""
 SELECT {_COLUMNS}, w.after
-FROM unnest(%s, %s, %s) AS w (tenant_id, stream_id, after)
+FROM unnest((SELECT %s), (SELECT %s), (SELECT %s)) AS w (tenant_id, stream_id, after)
 CROSS JOIN LATERAL (
     SELECT * FROM event e
     WHERE e.stream_id = w.stream_id AND e.stream_version > w.after AND e.tenant_id = w.tenant_id

@@ -66,9 +66,9 @@ class ReadTable(Generic[R]):
         return "\n".join((table, *indexes))
 
     def load(self) -> str:
-        """Rows by key: one array parameter for each key column."""
+        """Rows by key: one array parameter for each key column, in a query of its own, or it would be planned anew for each array."""
         key = self.projection.key
-        arrays = ", ".join(f"%s::{self._array_type(column)}" for column in key)
+        arrays = ", ".join(f"(SELECT %s::{self._array_type(column)})" for column in key)
         match = " AND ".join(f't."{column}" = k."{column}"' for column in key)
         return f'SELECT {self.select_list} FROM unnest({arrays}) AS k ({_quoted(key)}) JOIN "{self.name}" t ON {match}'
 
