@@ -115,7 +115,8 @@ class AppendConnection:
         head = self._shard.to_bytes(4, "big")
         async with connection.lock:
             connection.pgconn.send_query_prepared(_APPEND, [head, *parameters], _BINARY, result_format=Format.BINARY)
-            (result,) = await connection.wait(generators.execute(connection.pgconn))
+            # A session that is ended before it commits answers twice: the last word counts.
+            *_, result = await connection.wait(generators.execute(connection.pgconn))
         value = result.get_value(0, 0) if result.status == ExecStatus.TUPLES_OK else None
         if value is None:
             raise psycopg.errors.error_from_result(result)

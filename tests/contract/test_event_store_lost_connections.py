@@ -1,93 +1,19 @@
 """The Postgres store and a line that fails: whatever was under way is answered by what is in the log, and is there once."""
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
 
 import psycopg
 import pytest
 
-from infra.adapters.event_store import Append, Appended, NewEvent, Write
+from infra.adapters.event_store import Append, Appended, Write
 from infra.adapters.postgres_store import PostgresEventStore
 from infra.errors import OutcomeUnknown, StoreUnavailable
-from infra.ids import new_uuid7
 from infra.settings import Settings
+from tests.contract.line import NOW, Line, begun, one, opened
 
 pytestmark = pytest.mark.servers
-NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
-SOCKET = ".s.PGSQL.5432"
-
-
-def one(stream_id: str, expected: int = 0, count: int = 1, **more: Any) -> Append:
-    new = [NewEvent("thing.happened", 1, b"{}", new_uuid7()) for _ in range(count)]
-    return Append("acme", (Write(stream_id, expected, new),), NOW, **more)
-
-
-class Line:
-    """A line to Postgres that can be disturbed: `mute` keeps its answers back, `deaf` what is asked of it."""
-
-    def __init__(self, database_url: str) -> None:
-        self.mute = self.deaf = False
-        self._place = Path(tempfile.mkdtemp(prefix="foldwork-line-"))
-        self._server = Path(parse_qs(urlsplit(database_url).query)["host"][0]) / SOCKET
-        self.url = urlsplit(database_url)._replace(query=f"host={quote(str(self._place))}").geturl()
-        self._callers: list[asyncio.StreamWriter] = []
-        self._listening: asyncio.Server | None = None
-
-    async def open(self) -> None:
-        self._listening = await asyncio.start_unix_server(self._carry, self._place / SOCKET)
-
-    async def shut(self) -> None:
-        """Nobody gets through any more."""
-        if self._listening is not None:
-            self._listening.close()
-        (self._place / SOCKET).unlink(missing_ok=True)
-        self.cut()
-
-    async def close(self) -> None:
-        await self.shut()
-        shutil.rmtree(self._place)
-
-    def cut(self) -> None:
-        """Break every connection on the caller's side; Postgres learns of it only when it looks."""
-        callers, self._callers = self._callers, []
-        for caller in callers:
-            caller.transport.abort()
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_server, to_server = await asyncio.open_unix_connection(self._server)
-        self._callers.append(writer)
-
-        async def requests() -> None:
-            with suppress(OSError):
-                while data := await reader.read(65536):
-                    if not self.deaf:
-                        to_server.write(data)
-            to_server.close()
-
-        async def answers() -> None:
-            with suppress(OSError):
-                while data := await from_server.read(65536):
-                    if not self.mute:
-                        writer.write(data)
-            writer.close()
-
-        await asyncio.gather(requests(), answers())
-
-
-@asynccontextmanager
-async def opened(url: str, settings: Settings, **changes: Any) -> AsyncIterator[PostgresEventStore]:
-    store = await PostgresEventStore.open(url, settings.model_copy(update=changes))
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 @pytest.fixture
@@ -103,12 +29,6 @@ async def store(line: Line, settings: Settings) -> AsyncIterator[PostgresEventSt
     async with opened(line.url, settings) as store:
         await begun(store)
         yield store
-
-
-async def begun(store: PostgresEventStore) -> None:
-    """One event, and what the store does after its first append is over as well."""
-    await store.append(one("first-1"))
-    await store.append(Append("acme", (Write("first-1", 1, ()),), NOW))
 
 
 @pytest.fixture
@@ -203,6 +123,19 @@ class TestAConnectionLostBeforeTheCommit:
             assert now is None
         assert (await waiting).position == 2
         assert [record.position for record in await store.read(0, 10)] == [1, 2]
+
+    async def test_leaves_nothing_although_the_answer_was_given(
+        self, store: PostgresEventStore, line: Line, direct: psycopg.AsyncConnection[Any]
+    ) -> None:
+        line.endless = True
+        waiting = store.submit(one("thing-1"))
+        await asyncio.sleep(0.05)
+        line.endless = False
+        await direct.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%foldwork_append%' AND pid <> pg_backend_pid()"
+        )
+        assert (await waiting).position == 2
+        assert await head(direct) == 2
 
     async def test_is_told_when_the_server_does_not_come_back(self, line: Line, settings: Settings) -> None:
         async with opened(line.url, settings, store_retry_s_max=0.3) as store:
