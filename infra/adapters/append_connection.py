@@ -50,8 +50,11 @@ _ANSWER = (
 _IDS = "SELECT uuid_send(id) FROM event WHERE position > %s AND position <= %s ORDER BY position"
 # The SQL function's plans are cached while its tables are still empty: by what the planner sees then, it would scan them for ever. And
 # they are kept: to plan the function's statements anew for each call, as Postgres would by itself, takes longer than to write a row.
-_BY_INDEX = """
-SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan
+# Whatever the database is set to, what is acknowledged is on disk, and whoever waited for the head sees what was committed meanwhile.
+_SETTINGS = """
+SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan;
+SET default_transaction_isolation = 'read committed';
+SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
 """
 _ENSURE = "SELECT ensure_partitions((SELECT position FROM log_head WHERE shard = %s) + %s, %s)"
 
@@ -214,7 +217,7 @@ class AppendConnection:
             connection: Connection = await WatchedConnection.connect(self._url, autocommit=True)
             try:
                 arrays.register(connection.adapters)
-                await connection.execute(_BY_INDEX)
+                await connection.execute(_SETTINGS)
                 row = await (await connection.execute(_SESSION)).fetchone()
                 assert row is not None
             except BaseException:

@@ -153,18 +153,6 @@ class TestPartitions:
             assert (again.version, again.position, again.repeated) == (1, 4, True)
 
 
-class TestAnotherTimeZoneOfTheServer:
-    async def test_is_not_seen(self, database_url: str, settings: Settings) -> None:
-        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
-            await connection.execute(
-                "DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || current_database() || ' SET timezone = ''Asia/Kolkata'''; END $$"
-            )
-        async with opened(database_url, settings) as store:
-            await store.append(one("thing-1"))
-            (record,) = await store.read(0, 10)
-            assert record.occurred_at.isoformat() == "2026-05-04T03:02:01+00:00"
-
-
 class TestTheBounds:
     async def test_of_the_queue_are_kept(self, database_url: str, settings: Settings) -> None:
         async with opened(database_url, settings, append_queue_max=3) as store:
