@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     event_bytes_max: int = 983_040
     store_retry_s_max: float = 10.0
     append_s_max: float = 30.0
+    read_s_max: float = 30.0
     connect_s_max: float = 5.0
     read_connections_max: int = 4
     read_bytes_max: int = 8_388_608

@@ -5,6 +5,7 @@ Guarantee: as of the port in event_store.py; concurrent loads of streams share o
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from math import ceil
 from typing import Any, TypeVar
 
 import psycopg
@@ -60,10 +61,11 @@ SELECT * FROM (
 """
 _OPEN_S = 0.5
 _HEAD = "SELECT position FROM log_head WHERE shard = %s"
+_CLOSED = "The process is stopping."
 _FIRST = "SELECT COALESCE((SELECT position FROM event ORDER BY position LIMIT 1), 1)"
 
 
-def open_pool(database_url: str, size_max: int, *, size_min: int = 1) -> AsyncConnectionPool[Connection]:
+def open_pool(database_url: str, size_max: int, connect_s_max: float = 5.0) -> AsyncConnectionPool[Connection]:
     """A pool whose connections speak binary arrays and give json columns as bytes; not yet opened."""
 
     async def configure(connection: Connection) -> None:
@@ -78,32 +80,36 @@ def open_pool(database_url: str, size_max: int, *, size_min: int = 1) -> AsyncCo
     return AsyncConnectionPool(
         database_url,
         connection_class=WatchedConnection,
-        min_size=size_min,
+        min_size=1,
         max_size=size_max,
         open=False,
         configure=configure,
-        kwargs={"autocommit": True, "prepare_threshold": 1},
+        # A connection that was begun while nobody answered would be waited for long after somebody does again.
+        kwargs={"autocommit": True, "prepare_threshold": 1, "connect_timeout": ceil(connect_s_max)},
         timeout=2.0,
         reconnect_timeout=0.0,
     )
 
 
-async def opened_pool(database_url: str, size_max: int, within_s: float) -> AsyncConnectionPool[Connection]:
+async def opened_pool(database_url: str, size_max: int, settings: Settings) -> AsyncConnectionPool[Connection]:
     """An open pool, with a server that may be starting. Raises StoreUnavailable when it does not answer in time.
 
-    A pool gives up for good when its first connection is refused, so it is a new one for each attempt.
+    A pool gives up for good when its first connection is refused, so it is a new one for each attempt; over a long line it takes a while
+    to connect, so each attempt may take longer than the one before.
     """
     clock = asyncio.get_running_loop().time
-    deadline = clock() + within_s
+    deadline = clock() + settings.store_retry_s_max
+    open_s = _OPEN_S
     while True:
-        pool = open_pool(database_url, size_max)
+        pool = open_pool(database_url, size_max, settings.connect_s_max)
         try:
-            await pool.open(wait=True, timeout=_OPEN_S)
+            await pool.open(wait=True, timeout=min(open_s, max(_OPEN_S, deadline - clock())))
             return pool
         except PoolTimeout as late:
             await pool.close()
             if clock() >= deadline:
                 raise StoreUnavailable("Postgres cannot be reached.") from late
+            open_s *= 2
 
 
 class PostgresEventStore:
@@ -114,6 +120,7 @@ class PostgresEventStore:
         self._settings = settings
         self._pool = pool
         self._asking: set[asyncio.Task[Any]] = set()
+        self._closed = False
         self._appender = Appender(database_url, settings.shard, settings)
         self._streams = SharedLoad(self._load_many, settings.load_streams_max)
         self._snapshots = SharedLoad(self._snapshots_of, settings.load_streams_max)
@@ -121,7 +128,7 @@ class PostgresEventStore:
     @classmethod
     async def open(cls, database_url: str, settings: Settings) -> "PostgresEventStore":
         """Raises StoreUnavailable if the server does not answer in time."""
-        pool = await opened_pool(database_url, settings.read_connections_max, settings.store_retry_s_max)
+        pool = await opened_pool(database_url, settings.read_connections_max, settings)
         return cls(database_url, settings, pool)
 
     @property
@@ -229,26 +236,36 @@ class PostgresEventStore:
 
         A pool whose users are cancelled, many at once and again and again, can lose connections for good: nobody is cancelled in there.
         """
+        if self._closed:
+            raise StoreUnavailable(_CLOSED)
         asking = asyncio.create_task(self._asked(ask))
         self._asking.add(asking)
         asking.add_done_callback(self._asking.discard)
-        return await unharmed(asking)
+        try:
+            return await unharmed(asking)
+        except asyncio.CancelledError:
+            if self._closed and asking.cancelled():
+                # Not who asks was cancelled, but the question.
+                raise StoreUnavailable(_CLOSED) from None
+            raise
 
     async def _asked(self, ask: Callable[[Connection], Awaitable[T]]) -> T:
         """Ask, again with another connection while the server restarts, within a bounded time."""
         deadline = asyncio.get_running_loop().time() + self._settings.store_retry_s_max
         while True:
             try:
-                async with self._pool.connection() as connection:
+                async with self._pool.connection() as connection, asyncio.timeout(self._settings.read_s_max):
                     return await ask(connection)
             except Fault:
                 raise
-            except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as broken:
+            except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TimeoutError) as broken:
                 if asyncio.get_running_loop().time() > deadline:
                     raise StoreUnavailable("The event store cannot be reached.") from broken
                 await asyncio.sleep(0.02)
 
     async def close(self) -> None:
+        """Whoever still waits is told."""
+        self._closed = True
         await self._appender.close()
         await end(*self._asking)
         await self._pool.close()

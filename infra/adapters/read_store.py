@@ -21,7 +21,7 @@ R = TypeVar("R", bound=Row)
 
 _POSITIONS = "SELECT consumer, position FROM checkpoint WHERE shard = %s"
 _CONSUMERS = "SELECT consumer, shard, kind, position, paused, rebuild FROM checkpoint ORDER BY kind, consumer"
-_BROKEN = (psycopg.OperationalError, psycopg.InterfaceError)
+_BROKEN = (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError)
 
 
 class NotYetVisible(Fault):
@@ -45,9 +45,7 @@ class ReadStore:
     @classmethod
     async def open(cls, database_url: str, settings: Settings) -> "ReadStore":
         """Raises StoreUnavailable if the server does not answer in time."""
-        return cls(
-            settings, await opened_pool(database_url, settings.query_connections_max, settings.store_retry_s_max)
-        )
+        return cls(settings, await opened_pool(database_url, settings.query_connections_max, settings))
 
     async def close(self) -> None:
         if self._polling is not None:
@@ -65,7 +63,7 @@ class ReadStore:
         deadline = asyncio.get_running_loop().time() + self._settings.query_retry_s_max
         while True:
             try:
-                async with self._pool.connection() as connection:
+                async with self._pool.connection() as connection, asyncio.timeout(self._settings.read_s_max):
                     return await (await connection.execute(query.encode(), parameters)).fetchall()
             except psycopg.errors.UndefinedTable:
                 return []
