@@ -70,9 +70,7 @@ async def while_held(lease: Lease, work: Coroutine[Any, Any, None]) -> None:
             raise LeaseLost
         working.result()
     finally:
-        for task in (working, lost):
-            task.cancel()
-        await asyncio.gather(working, lost, return_exceptions=True)
+        await end(working, lost)
 
 
 class LeaseSession:

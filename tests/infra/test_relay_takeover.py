@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from prometheus_client import CollectorRegistry
 
-from infra.adapters.lease import LeaseLost, LeaseSession, PostgresLease
+from infra.adapters.lease import LeaseLost, LeaseSession, PostgresLease, while_held
 from infra.adapters.nats_stream import NatsEventStream
 from infra.adapters.postgres_store import PostgresEventStore
 from infra.cancellation import end
@@ -163,6 +163,24 @@ class TestALease:
         await postgres.start()
         await asyncio.wait_for(acquiring, 4)
         await lease.release()
+
+
+class TestWorkUnderALease:
+    async def test_ends_with_the_lease_although_its_cancellation_got_lost(self, database_url: str) -> None:
+        async def deaf() -> None:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                await asyncio.sleep(60)
+
+        lease = lease_on(database_url, "worked for")
+        await lease.acquire()
+        working = asyncio.create_task(while_held(lease, deaf()))
+        await asyncio.sleep(0.01)
+        await lease.release()
+        async with asyncio.timeout(5):
+            with pytest.raises(LeaseLost):
+                await working
 
 
 class TestAStandbyRelay:
