@@ -64,6 +64,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         fail(str(failure))
     except (psycopg.OperationalError, NatsError) as failure:
         fail(f"A server cannot be reached: {failure}\nIs the system up? See `foldwork status`.")
+    except psycopg.ProgrammingError as failure:
+        fail(f"Postgres cannot be asked: {failure}")
     except httpx.HTTPError as failure:
         fail(f"The query API does not answer: {failure}\nIs the system up? See `foldwork status`.")
     except KeyboardInterrupt:

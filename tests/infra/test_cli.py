@@ -42,13 +42,21 @@ class TestWhereNothingRuns:
         assert result.exit_code == 1
         assert "The query API does not answer" in result.stderr
 
+    @pytest.mark.parametrize(
+        ("url", "told"),
+        [
+            ("postgresql://me:hunter2@127.0.0.1:1/x", "cannot be reached"),
+            ("postgresql://me:hunter2%@127.0.0.1:1/x", "invalid percent-encoded token"),
+            ("pg://me:hunter2@127.0.0.1:1/x", "cannot be asked"),
+        ],
+    )
     def test_an_unreachable_database_is_no_traceback_and_shows_no_password(
-        self, monkeypatch: pytest.MonkeyPatch
+        self, monkeypatch: pytest.MonkeyPatch, url: str, told: str
     ) -> None:
-        monkeypatch.setenv("FOLDWORK_DATABASE_URL", "postgresql://me:hunter2@127.0.0.1:1/x")
+        monkeypatch.setenv("FOLDWORK_DATABASE_URL", url)
         result = foldwork("projections", "list")
         assert result.exit_code == 1
-        assert "cannot be reached" in result.stderr
+        assert told in result.stderr
         assert "hunter2" not in result.output
         assert "Traceback" not in result.output
 

@@ -130,6 +130,17 @@ class TestRedactedText:
         ("text", "shown"),
         [
             ("postgresql://me:p%40ss@host/db", "postgresql://me:[withheld]@host/db"),
+            ("postgresql://me:p@ss@host/db", "postgresql://me:[withheld]@host/db"),
+            ("failed to resolve host 'ss@db': unknown", "failed to resolve host '[withheld]@db': unknown"),
+            ('invalid percent-encoded token: "p%ss"', "invalid percent-encoded token: [withheld]"),
+            (
+                'missing "=" after "ss"" in connection info string',
+                'missing "=" after [withheld] in connection info string',
+            ),
+            (
+                'missing "=" after "pg://me:pass@host" in connection info string',
+                'missing "=" after "pg://me:[withheld]@host" in connection info string',
+            ),
             ("nats://me:secret@127.0.0.1:4222", "nats://me:[withheld]@127.0.0.1:4222"),
             ("postgresql://foldwork@/foldwork?host=/tmp/x", "postgresql://foldwork@/foldwork?host=/tmp/x"),
             ("host=db user=me password=secret dbname=x", "host=db user=me password=[withheld] dbname=x"),
