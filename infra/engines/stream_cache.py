@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import structlog
+from pydantic import ValidationError
 
 from events.event import Event
 from infra.adapters.event_store import Appended, EventStore, Snapshot
@@ -119,12 +120,16 @@ class StreamCache:
         return await self._catch_up(key)
 
     async def _start(self, key: Key, decider: Decider) -> CachedStream:
-        """Where to begin to fold a stream: at the state that was kept, if there is one of a form that we know."""
+        """Where to begin to fold a stream: at the state that was kept, if there is one that we can read."""
         form = decider.snapshots
         kept = None if form is None else await self._store.snapshot(*key)
         if form is None or kept is None or kept.form != form.number:
             return CachedStream(0, decider.initial)
-        return CachedStream(kept.version, form.adapter.validate_json(kept.state))
+        try:
+            return CachedStream(kept.version, form.adapter.validate_json(kept.state))
+        except ValidationError:
+            log.warning("a snapshot cannot be read", stream=key[1])
+            return CachedStream(0, decider.initial)
 
     def keep(self, key: Key, decider: Decider, before: int, stream: CachedStream) -> None:
         """Keep the state of a stream that has just grown beyond another `events_per_snapshot`, as soon as that can be done."""

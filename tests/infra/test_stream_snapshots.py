@@ -50,6 +50,11 @@ class TestALongStream:
         with pytest.raises(BoxFull):
             await bus_over(store).execute(FillBox(box_id="a"), origin())
 
+    async def test_is_folded_from_its_beginning_if_what_was_kept_cannot_be_read(self, store: MemoryEventStore) -> None:
+        await store.keep_snapshot(*KEY, Snapshot(1, 99, b'{"size": "large"}'))
+        with pytest.raises(BoxFull):
+            await bus_over(store).execute(FillBox(box_id="a"), origin())
+
     async def test_of_a_decider_without_a_form_keeps_nothing(self) -> None:
         store = MemoryEventStore()
         bus = bus_over(store, None)
