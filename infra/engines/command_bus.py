@@ -200,6 +200,10 @@ class CommandBus:
                     if request.under_way:
                         await asyncio.wait(request.under_way)
                     if all(came_true(append) for append in request.under_way):
+                        if outcome is None and request.remember and type(request.command).public:
+                            # That there was nothing to do is an answer too: later there might be.
+                            outcome = self._submit(request, request.looked_at)
+                            continue
                         return await self._unchanged(request, outcome)
             request.fresh = request.fresh.union(request.streams())
             outcome = await self._begin(request)

@@ -258,6 +258,30 @@ class TestARememberedCommand:
                 await bus.execute(other, origin("c1"), remember=True)
         assert await store.head() == 1
 
+    async def test_that_changed_nothing_changes_nothing_later(self, bus: CommandBus, elsewhere: CommandBus) -> None:
+        await bus.execute(MakeBox(box_id="1"), origin())
+        first = await bus.execute(EmptyBox(box_id="1"), origin("c1"), remember=True)
+        await bus.execute(FillBox(box_id="1"), origin())
+        for again in (bus, elsewhere):
+            answer = await again.execute(EmptyBox(box_id="1"), origin("c1"), remember=True)
+            assert answer == first._replace(repeated=True)
+            assert (await again.state("acme", "box-1")).content == 1
+
+    async def test_that_changes_nothing_is_decided_again_if_its_stream_moves_meanwhile(
+        self, bus: CommandBus, elsewhere: CommandBus, store: SlowStore
+    ) -> None:
+        await bus.execute(MakeBox(box_id="1"), origin())
+        store.gate.clear()
+        filling = asyncio.create_task(elsewhere.execute(FillBox(box_id="1"), origin()))
+        await settle()
+        emptying = asyncio.create_task(bus.execute(EmptyBox(box_id="1"), origin("c1"), remember=True))
+        await settle()
+        assert len(store.submitted) == 3
+        store.gate.set()
+        assert (await filling).version == 2
+        assert (await emptying).version == 3
+        assert await store.types() == ["box.made", "box.filled", "box.emptied"]
+
     async def test_that_was_refused_may_be_tried_again(self, bus: CommandBus) -> None:
         with pytest.raises(NoSuchBox):
             await bus.execute(FillBox(box_id="1"), origin("c1"), remember=True)
