@@ -23,7 +23,7 @@ from infra.embedded.folder import DataFolder, ProcessState, SystemState
 from infra.embedded.nats import EmbeddedNats
 from infra.embedded.ports import free_port, is_free
 from infra.embedded.postgres import EmbeddedPostgres
-from infra.embedded.process import POLL_S, Launch, ServerNotStarted, last_lines
+from infra.embedded.process import POLL_S, Launch, ServerNotStarted, last_lines, rotate
 from infra.embedded.servers import EmbeddedServers, start_all
 from infra.parts import PARTS, Kept, Part, PartProcess
 from infra.settings import Settings
@@ -249,6 +249,7 @@ class Supervisor:
         while True:
             since = monotonic()
             while kept.alive:
+                rotate(self.folder.log(kept.name))
                 await asyncio.sleep(POLL_S)
             if monotonic() - since >= STEADY_AFTER_S:
                 backoff_s = BACKOFF_S_MIN

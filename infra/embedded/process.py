@@ -3,10 +3,12 @@
 import asyncio
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -188,9 +190,19 @@ def _send(pid: int, number: signal.Signals) -> None:
 
 
 def rotate(log: Path) -> None:
-    """Put a log that has grown too long aside, as `<name>.1`."""
-    if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
-        log.replace(log.with_name(log.name + ".1"))
+    """Put what stands in a log that has grown too long aside, as `<name>.1`.
+
+    Who writes it may go on, since it only appends; what it writes while the log is copied is lost.
+    """
+    try:
+        size = log.stat().st_size
+    except FileNotFoundError:
+        return
+    if size > LOG_BYTES_MAX:
+        # On a full disk the log is given up: it may be what fills it.
+        with suppress(OSError):
+            shutil.copyfile(log, log.with_name(log.name + ".1"))
+        os.truncate(log, 0)
 
 
 def last_lines(log: Path, count: int = 15) -> str:

@@ -70,6 +70,29 @@ class TestAChild:
         assert (tmp_path / "child.log").read_text() == "new\n"
         assert (tmp_path / "child.log.1").read_text() == "a long log of the last run"
 
+    def test_gives_a_log_up_that_cannot_be_put_aside(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(process, "LOG_BYTES_MAX", 10)
+        (tmp_path / "child.log").write_text("a longer log")
+        (tmp_path / "child.log.1").mkdir()
+        process.rotate(tmp_path / "child.log")
+        assert (tmp_path / "child.log").read_text() == ""
+
+    async def test_goes_on_writing_when_its_log_is_put_aside(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(process, "LOG_BYTES_MAX", 10)
+        log, go = tmp_path / "child.log", tmp_path / "go"
+        code = f"import os, time\nprint('a long log', flush=True)\nwhile not os.path.exists({str(go)!r}): time.sleep(0.01)\nprint('new')"
+        child = Child(launch(tmp_path, code))
+        async with asyncio.timeout(10):
+            while not log.stat().st_size:
+                await asyncio.sleep(0.01)
+        process.rotate(log)
+        go.touch()
+        await child.ended()
+        assert log.read_text() == "new\n"
+        assert (tmp_path / "child.log.1").read_text() == "a long log\n"
+
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs procfs")
 class TestWhatAnEarlierRunLeft:

@@ -11,6 +11,7 @@ import httpx
 import psycopg
 import pytest
 
+from infra.embedded import process
 from infra.embedded.folder import AlreadyRunning, DataFolder
 from infra.embedded.ports import free_port
 from infra.embedded.process import ServerNotStarted
@@ -103,6 +104,15 @@ class TestASupervisor:
             state = system.folder.state()
             assert state is not None
             assert state.processes["echo"].pid == system.pid("echo")
+
+    async def test_puts_a_log_aside_that_grows_too_long(
+        self, supervisor: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(process, "LOG_BYTES_MAX", 10)
+        async with supervisor(ECHO_PART) as system:
+            log = system.folder.log("echo")
+            await until(lambda: log.with_name("echo.log.1").exists() and not log.stat().st_size)
+            assert system.alive("echo")
 
     async def test_says_why_a_part_does_not_come_up(
         self, supervisor: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
