@@ -15,6 +15,9 @@ PAGE_EVENTS = 500
 REQUEST_S_MAX = 10.0
 RECONNECT_S = 0.5
 SILENCE_S_MAX = 30.0
+"""How long the query API may be away, or answer that it cannot, before a tail gives up."""
+KEPT_ALIVE_S_MAX = 60.0
+"""A live stream says something every 15 s; one that says nothing for so long is dead, whatever the network makes of it."""
 
 CloudEvent = dict[str, Any]
 
@@ -43,12 +46,13 @@ class Tail:
             query: dict[str, Any] = {"after": after, "limit": PAGE_EVENTS, **self._filter}
             answer = await self._http.get("/v1/events", params=query)
             answer.raise_for_status()
-            page = answer.json()["data"]
-            for event in page:
+            page = answer.json()
+            for event in page["data"]:
                 yield event
-            if len(page) < PAGE_EVENTS:
+            # A page may be short, or empty, before the end: the query API bounds what it searches and how much it sends.
+            if page["next_cursor"] is None:
                 return
-            after = page[-1]["position"]
+            after = int(page["next_cursor"])
 
     async def follow(self, after: int) -> AsyncIterator[CloudEvent]:
         """What is there and what comes; connects again from the last position when the connection breaks."""
@@ -57,24 +61,27 @@ class Tail:
             try:
                 async for event in self._stream(after):
                     broken_since = None
-                    after = event["position"]
-                    yield event
-            except httpx.TransportError:
+                    if event is not None:
+                        after = event["position"]
+                        yield event
+            except (httpx.TransportError, httpx.HTTPStatusError) as broken:
+                if isinstance(broken, httpx.HTTPStatusError) and not broken.response.is_server_error:
+                    raise
                 broken_since = broken_since or monotonic()
                 if monotonic() - broken_since > SILENCE_S_MAX:
                     raise
             await asyncio.sleep(RECONNECT_S)
 
-    async def _stream(self, after: int) -> AsyncIterator[CloudEvent]:
-        """One connection; a record is lines up to an empty one (WHATWG HTML, server-sent events)."""
+    async def _stream(self, after: int) -> AsyncIterator[CloudEvent | None]:
+        """One connection, None once it stands; a record is lines up to an empty one (WHATWG HTML, server-sent events)."""
         query: dict[str, Any] = {"after": after, **self._filter}
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
-        # The server is silent while nothing happens, for how long is its own affair.
-        timeout = httpx.Timeout(REQUEST_S_MAX, read=None)
+        timeout = httpx.Timeout(REQUEST_S_MAX, read=KEPT_ALIVE_S_MAX)
         async with self._http.stream(
             "GET", "/v1/events/stream", params=query, headers=headers, timeout=timeout
         ) as answer:
             answer.raise_for_status()
+            yield None
             data: list[str] = []
             async for line in answer.aiter_lines():
                 if line.startswith("data:"):

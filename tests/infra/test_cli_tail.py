@@ -17,10 +17,17 @@ EVENTS_IN_THE_LOG = 1200
 
 
 class StubQueryApi:
-    """Speaks as much of the query API as a tail needs, and hangs up after `burst` live events."""
+    """Speaks as much of the query API as a tail needs, and hangs up after `burst` live events.
+
+    `page_max` is how many events it sends at most, however many are asked for. `silent`: it does not hang up and sends nothing more.
+    `trouble` are statuses that come before it answers.
+    """
 
     def __init__(self, burst: int) -> None:
         self.burst = burst
+        self.page_max = 1_000
+        self.silent = False
+        self.trouble: list[int] = []
         self.asked: list[str] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -29,6 +36,7 @@ class StubQueryApi:
         query = {name: values[0] for name, values in parse_qs(target.query).items()}
         self.asked.append(target.path)
         after = int(query.get("after", 0))
+        status = self.trouble.pop(0) if self.trouble else 200
         if target.path == "/v1/events/stream":
             body = b": hello\n\n" + b"".join(self._live(after))
             kind = "text/event-stream"
@@ -38,14 +46,14 @@ class StubQueryApi:
                 "application/json",
             )
         else:
-            last = min(after + int(query["limit"]), EVENTS_IN_THE_LOG)
-            body = orjson.dumps(
-                {"data": [{"position": n, "type": query.get("type")} for n in range(after + 1, last + 1)]}
-            )
+            last = min(after + min(int(query["limit"]), self.page_max), EVENTS_IN_THE_LOG)
+            events = [{"position": n, "type": query.get("type")} for n in range(after + 1, last + 1)]
+            body = orjson.dumps({"data": events, "next_cursor": None if last == EVENTS_IN_THE_LOG else str(last)})
             kind = "application/json"
-        writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\n".encode() + body)
+        writer.write(f"HTTP/1.1 {status} -\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\n".encode() + body)
         await writer.drain()
-        writer.close()
+        if not self.silent:
+            writer.close()
 
     def _live(self, after: int) -> list[bytes]:
         numbers = range(after + 1, after + 1 + self.burst)
@@ -68,6 +76,11 @@ class TestATail:
         found = [event["position"] async for event in Tail(api[1], "default", "agent.started").past(10)]
         assert found == list(range(11, EVENTS_IN_THE_LOG + 1))
 
+    async def test_goes_on_after_a_page_that_is_short_before_the_end(self, api: tuple[StubQueryApi, str]) -> None:
+        api[0].page_max = 100
+        found = [event["position"] async for event in Tail(api[1], "default").past(1_000)]
+        assert found == list(range(1_001, EVENTS_IN_THE_LOG + 1))
+
     async def test_goes_on_where_it_was_when_the_connection_ends(
         self, api: tuple[StubQueryApi, str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -79,6 +92,36 @@ class TestATail:
                 break
         assert found == list(range(5, 13))
         assert api[0].asked == ["/v1/events/stream"] * 3
+
+    async def test_outlasts_trouble_that_is_short_each_time_however_quiet_the_log_is(
+        self, api: tuple[StubQueryApi, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tail, "RECONNECT_S", 0.1)
+        monkeypatch.setattr(tail, "SILENCE_S_MAX", 0.15)
+        stub, url = api
+        stub.burst = 0
+        stub.trouble = [503, 200, 503, 200, 503]
+        following = asyncio.ensure_future(anext(Tail(url, "default").follow(4)))
+        while len(stub.asked) < 6:
+            await asyncio.sleep(0.01)
+        stub.burst = 1
+        assert (await asyncio.wait_for(following, 5))["position"] == 5
+
+    async def test_says_at_once_what_it_must_not_ask(self, api: tuple[StubQueryApi, str]) -> None:
+        api[0].trouble = [422]
+        with pytest.raises(httpx.HTTPStatusError):
+            await anext(Tail(api[1], "default").follow(0))
+
+    async def test_connects_again_when_the_other_side_says_nothing_any_more(
+        self, api: tuple[StubQueryApi, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tail, "RECONNECT_S", 0.01)
+        monkeypatch.setattr(tail, "KEPT_ALIVE_S_MAX", 0.1)
+        stub, url = api
+        stub.burst, stub.silent = 1, True
+        following = Tail(url, "default").follow(4)
+        async with asyncio.timeout(5):
+            assert [(await anext(following))["position"] for _ in range(3)] == [5, 6, 7]
 
     async def test_gives_up_when_nobody_answers_for_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(tail, "RECONNECT_S", 0.01)
