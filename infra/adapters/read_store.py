@@ -30,6 +30,10 @@ class NotYetVisible(Fault):
     status = 504
 
 
+class NotYetRebuilt(Fault):
+    """The read model still has the shape of an older version, and is being rebuilt; ask again."""
+
+
 class ReadStore:
     """One per process of the read side. `seen` may be called with news of consumers' positions, which saves asking for them."""
 
@@ -37,7 +41,7 @@ class ReadStore:
         self._settings = settings
         self._pool = pool
         self._positions: dict[str, int] = {}
-        self._waiters: dict[str, list[tuple[int, asyncio.Future[None]]]] = {}
+        self._waiters: dict[str, dict[asyncio.Future[None], int]] = {}
         self._polling: asyncio.Task[None] | None = None
         self._tables: dict[str, ReadTable[Any]] = {}
         self._rows: dict[str, SharedLoad[Key, Any]] = {}
@@ -64,13 +68,23 @@ class ReadStore:
         while True:
             try:
                 async with self._pool.connection() as connection, asyncio.timeout(self._settings.read_s_max):
-                    return await (await connection.execute(query.encode(), parameters)).fetchall()
+                    return await self._ask(connection, query, parameters)
             except psycopg.errors.UndefinedTable:
                 return []
-            except _BROKEN as broken:
+            except psycopg.errors.UndefinedColumn as older:
+                raise NotYetRebuilt from older
+            except (psycopg.errors.FeatureNotSupported, *_BROKEN) as broken:
                 if asyncio.get_running_loop().time() > deadline:
                     raise StoreUnavailable("The read models cannot be reached.") from broken
                 await asyncio.sleep(0.05)
+
+    async def _ask(self, connection: Connection, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        try:
+            return await (await connection.execute(query.encode(), parameters)).fetchall()
+        except psycopg.errors.FeatureNotSupported:
+            # The statement was prepared for a table that was rebuilt in another shape: only another connection forgets it.
+            await connection.close()
+            raise
 
     async def get(self, projection: Projection[R], key: Key) -> R | None:
         """One row by its key; rows that are asked for at the same moment share a query."""
@@ -160,20 +174,17 @@ class ReadStore:
         if position <= self._positions.get(consumer, 0):
             return
         self._positions[consumer] = position
-        waiting = self._waiters.get(consumer)
-        if not waiting:
-            return
-        for wanted, future in waiting:
+        for future, wanted in self._waiters.get(consumer, {}).items():
             if wanted <= position and not future.done():
                 future.set_result(None)
-        self._waiters[consumer] = [entry for entry in waiting if not entry[1].done()]
 
     async def wait_for(self, consumer: str, position: int, timeout_s: float) -> None:
         """Return when a consumer has come to `position`. Raises NotYetVisible."""
         if self._positions.get(consumer, 0) >= position:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(consumer, []).append((position, future))
+        waiting = self._waiters.setdefault(consumer, {})
+        waiting[future] = position
         if self._polling is None or self._polling.done():
             self._polling = asyncio.create_task(self._poll())
         try:
@@ -181,10 +192,12 @@ class ReadStore:
         except TimeoutError:
             reached = self._positions.get(consumer, 0)
             raise NotYetVisible(f"{consumer} is at position {reached} and has not seen {position} yet.") from None
+        finally:
+            del waiting[future]
 
     async def _poll(self) -> None:
         """While anyone waits: ask for positions, in case the news does not come."""
-        while any(not future.done() for waiting in self._waiters.values() for _, future in waiting):
+        while any(self._waiters.values()):
             try:
                 await self._refresh()
             except Fault:
