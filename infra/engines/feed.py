@@ -86,9 +86,9 @@ class Feed:
         while True:
             try:
                 async for records in self._source(self.position):
-                    if not following:
+                    if records and not following:
+                        following = True
                         log.info("mirror is back", position=self.position)
-                    following = True
                     await self._take(records)
             except Fault as fault:
                 if following:
