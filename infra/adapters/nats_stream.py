@@ -139,8 +139,10 @@ class NatsEventStream:
         if subject in self._sinks:
             return
         self._sinks[subject] = sink
-        if self._connected.is_set() and self._client is not None:
-            self._heard[subject] = await self._client.attach(subject, sink)
+        if self._opening.done() and self._client is not None:
+            # Also while it reconnects by itself: it takes its subscriptions along. A new one in its place begins with all of them.
+            with contextlib.suppress(StreamUnavailable):
+                self._heard[subject] = await self._client.attach(subject, sink)
 
     async def _ignore(self, subject: str) -> None:
         self._sinks.pop(subject, None)

@@ -193,6 +193,21 @@ class TestASign:
         stream.wake()
         await asyncio.wait_for(stream.woken.wait(), 2)
 
+    async def test_that_is_listened_for_while_the_server_is_away_comes_through(
+        self, server: EmbeddedNats, stream: NatsEventStream
+    ) -> None:
+        client = await stream.client()
+        server.kill()
+        async with asyncio.timeout(8):
+            while client.is_connected:
+                await asyncio.sleep(0.01)
+        await stream.listen()
+        await server.start()
+        await stream.client()
+        stream.woken.clear()
+        stream.wake()
+        await asyncio.wait_for(stream.woken.wait(), 2)
+
 
 class TestAnUnreachableServer:
     async def test_keeps_nobody_waiting_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
