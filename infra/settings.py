@@ -77,7 +77,6 @@ class Settings(BaseSettings):
     timer_poll_s: float = 0.2
     timer_batch_max: int = 500
     timer_ahead_s: float = 5.0
-    dead_letter_attempts_max: int = 3
 
     # what runs call
     activities_in_flight_max: int = 1_000
