@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     query_connections_max: int = 8
     query_retry_s_max: float = 10.0
     live_buffer_events_max: int = 10_000
+    live_buffer_bytes_max: int = 67_108_864
     live_clients_max: int = 500
 
     # the command bus and the event store

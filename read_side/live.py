@@ -21,7 +21,6 @@ from infra.settings import Settings
 log = structlog.get_logger()
 
 KEEP_ALIVE_S = 15.0
-KEPT_BYTES_MAX = 67_108_864
 READ_EVENTS_MAX = 200
 LOOK_EVENTS_MAX = 1_000
 BATCH_BYTES_MAX = 262_144
@@ -156,7 +155,9 @@ class Live:
         self._kept_bytes += sum(each.size for each in kept)
         self._position = records[-1].position
         surplus = max(0, len(self._kept) - self._settings.live_buffer_events_max)
-        excess = self._kept_bytes - KEPT_BYTES_MAX - sum(each.size for each in self._kept[:surplus])
+        excess = (
+            self._kept_bytes - self._settings.live_buffer_bytes_max - sum(each.size for each in self._kept[:surplus])
+        )
         while excess > 0:
             excess -= self._kept[surplus].size
             surplus += 1

@@ -97,6 +97,7 @@ def decode(payload: bytes, position: int | None = None) -> Record:
             datetime.fromisoformat(document["time"]),
             orjson.dumps(metadata),
             document["data"],
+            len(payload),
         )
     except (ValueError, KeyError, TypeError) as malformed:
         raise NotAnEvent from malformed

@@ -5,7 +5,7 @@ Guarantee: positions are gapless and in commit order; an append is whole or abse
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -72,7 +72,10 @@ class Snapshot(NamedTuple):
 
 @dataclass(slots=True)
 class Record:
-    """A stored event as it lies in the log: not yet decoded. `data` is JSON text, or the object if it came parsed."""
+    """A stored event as it lies in the log: not yet decoded. `data` is JSON text, or the object if it came parsed.
+
+    `document_bytes` is how long the document was that it was parsed from, 0 if it was not.
+    """
 
     position: int
     id: str
@@ -84,6 +87,12 @@ class Record:
     occurred_at: datetime
     metadata: bytes
     data: bytes | dict[str, Any]
+    document_bytes: int = field(default=0, compare=False)
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes as text."""
+        return self.document_bytes or len(self.data)
 
 
 class Records(list[Record]):

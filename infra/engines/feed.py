@@ -72,6 +72,7 @@ class Feed:
         self._source = source
         self._settings = settings
         self._ring: list[Record] = []
+        self._ring_bytes = 0
         self._first = 1
         self._waiting: set[Waiting] = set()
         self.position = 0
@@ -119,12 +120,25 @@ class Feed:
         if not records or records[0].position != self.position + 1:
             return
         self._ring.extend(records)
+        self._ring_bytes += sum([record.size for record in records])
         self.position = records[-1].position
-        surplus = len(self._ring) - self._settings.live_buffer_events_max
-        if surplus > self._settings.live_buffer_events_max // 4:
-            del self._ring[:surplus]
-            self._first += surplus
+        self._let_go()
         self._tell({record.type for record in records})
+
+    def _let_go(self) -> None:
+        """Forget the oldest events, a part of the memory at a time, once there are too many or they are too large."""
+        events_max, bytes_max = self._settings.live_buffer_events_max, self._settings.live_buffer_bytes_max
+        surplus = len(self._ring) - events_max
+        excess = self._ring_bytes - bytes_max
+        if surplus <= events_max // 4 and excess <= bytes_max // 4:
+            return
+        gone = 0
+        while gone < surplus or excess > 0:
+            excess -= self._ring[gone].size
+            gone += 1
+        self._ring_bytes = bytes_max + excess
+        del self._ring[:gone]
+        self._first += gone
 
     def _tell(self, types: set[str]) -> None:
         """Wake those who wait for events of these types, or who have waited for so long that there is a whole batch for them."""
@@ -182,4 +196,4 @@ class Feed:
 
     def source_lag(self) -> dict[str, Any]:
         """For metrics: the newest position and how many events are held in memory."""
-        return {"position": self.position, "held": len(self._ring)}
+        return {"position": self.position, "held": len(self._ring), "held_bytes": self._ring_bytes}

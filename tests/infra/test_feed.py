@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from infra.adapters.cloud_event import decode, encode
 from infra.adapters.event_store import Append, NewEvent, Record, Records, Write
 from infra.adapters.memory_store import MemoryEventStore
 from infra.engines.feed import Feed, Source, read_ahead
@@ -27,10 +28,10 @@ class Log(MemoryEventStore):
         self.away = False
         self.reads: list[int] = []
 
-    async def grow(self, count: int) -> list[Record]:
+    async def grow(self, count: int, data: bytes = b"{}") -> list[Record]:
         """So many more events, every third of type thing.third."""
         before = await self.head()
-        new = [NewEvent(f"thing.{'third' if at % 3 == 0 else 'other'}", 1, b"{}", new_uuid7()) for at in range(count)]
+        new = [NewEvent(f"thing.{'third' if at % 3 == 0 else 'other'}", 1, data, new_uuid7()) for at in range(count)]
         await self.append(Append("acme", (Write("thing-1", before, new),), NOW))
         return self._log[before:]
 
@@ -56,6 +57,16 @@ def played(log: Log, script: Script) -> Source:
         while True:
             await asyncio.sleep(0.01)
             yield []
+
+    return follow
+
+
+def as_mirrored(source: Source) -> Source:
+    """The same records as they come from the mirror."""
+
+    async def follow(after: int) -> AsyncIterator[list[Record]]:
+        async for records in source(after):
+            yield [decode(encode(record, 0)) for record in records]
 
     return follow
 
@@ -136,6 +147,24 @@ class TestAFeed:
             await until(lambda: feed.position == 100)
             assert feed.source_lag()["held"] <= 13
             assert await positions(feed, 0, 100) == list(range(1, 101))
+
+    async def test_holds_no_more_bytes_than_it_may(self, log: Log, settings: Settings) -> None:
+        await log.grow(100, b'"' + b"x" * 998 + b'"')
+        few = settings.model_copy(update={"live_buffer_bytes_max": 10_000})
+        script = [[position] for position in range(1, 101)]
+        for source in (played(log, script), as_mirrored(played(log, script))):
+            async with running(log, source, few) as feed:
+                await until(lambda feed=feed: feed.position == 100)  # type: ignore[misc]  # mypy cannot tell a default's type
+                assert 5 <= feed.source_lag()["held"] <= 13
+                assert await positions(feed, 0, 100) == list(range(1, 101))
+
+    async def test_holds_nothing_that_is_larger_than_all_it_may_hold(self, log: Log, settings: Settings) -> None:
+        await log.grow(10, b'"' + b"x" * 998 + b'"')
+        none = settings.model_copy(update={"live_buffer_bytes_max": 100})
+        async with running(log, played(log, [range(1, 6), range(6, 11)]), none) as feed:
+            await until(lambda: feed.position == 10)
+            assert feed.source_lag() == {"position": 10, "held": 0, "held_bytes": 0}
+            assert await positions(feed, 0, 10) == list(range(1, 11))
 
     async def test_gives_from_memory_what_it_holds(self, log: Log, settings: Settings) -> None:
         await log.grow(100)

@@ -138,10 +138,9 @@ class TestASlowListener:
                 assert positions(await first(quick, 6)) == list(range(start + 1, start + 7))
             assert positions(await first(slow, 60)) == list(range(1, 61))
 
-    async def test_costs_no_more_memory_than_is_kept_for_all(
-        self, live: Live, log: Log, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(feed, "KEPT_BYTES_MAX", 20_000)
+    async def test_costs_no_more_memory_than_is_kept_for_all(self, log: Log, settings: Settings) -> None:
+        live = Live(log, log.woken, settings.model_copy(update={"live_buffer_bytes_max": 20_000}))
+        running = asyncio.create_task(live.run())
         async with aclosing(live.follow(None, ALL)) as slow, aclosing(live.follow(None, ALL)) as quick:
             await anext(slow)
             await anext(quick)
@@ -151,6 +150,7 @@ class TestASlowListener:
             assert len(live._kept) <= 10
             assert live._kept_bytes <= 20_000
             assert positions(await first(slow, 20)) == list(range(1, 21))
+        await end(running)
 
 
 class TestManyListeners:
