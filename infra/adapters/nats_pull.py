@@ -21,6 +21,7 @@ _HEARTBEAT_S = 1.0
 _HEARTBEATS_MISSED_MAX = 3
 _PULL_BYTES_MAX = 8_388_608
 _ABANDONED_S = 300
+_SUBJECTS_MAX = 10_000
 _STATUS = b"NATS/1.0 "
 _PENDING = b"Nats-Pending-Messages: "
 _HEARTBEAT, _EXPIRED, _CONFLICT = b"100", b"408", b"409"
@@ -134,13 +135,19 @@ class NatsPullLoop:
             return
         self._last = seq
         self.pending = int(tokens[8 + offset])
-        text = self._subjects.get(subject)
-        if text is None:
-            text = self._subjects[subject] = subject.decode()
-        self._arrived.append(Message(seq, text, data))
+        self._arrived.append(Message(seq, self._text(subject), data))
         self._arrived_bytes += len(data)
         if self._waiter is not None:
             self._wake()
+
+    def _text(self, subject: bytes) -> str:
+        """Its subject as text: one for all messages of a tenant and type, forgotten when there are too many of them."""
+        text = self._subjects.get(subject)
+        if text is None:
+            if len(self._subjects) >= _SUBJECTS_MAX:
+                self._subjects.clear()
+            text = self._subjects[subject] = subject.decode()
+        return text
 
     def _take_status(self, headers: bytes) -> None:
         status, _, rest = headers.removeprefix(_STATUS).partition(b"\r\n")

@@ -281,6 +281,19 @@ class TestADeliveryFromJetStream:
         assert len(await delivery.next()) == SETTINGS.consumer_batch_events_max
         await delivery.close()
 
+    async def test_remembers_no_more_subjects_than_it_may(
+        self, stream: NatsEventStream, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(nats_pull, "_SUBJECTS_MAX", 2)
+        await stream.publish_batch([record(at, tenant_id=f"t{at}") for at in range(1, 8)], 0)
+        delivery = stream.pull("reader")
+        await delivery.start(0)
+        assert [message.subject for message in await take(delivery, 7)] == [
+            f"evt.t{at}.agent.started" for at in range(1, 8)
+        ]
+        assert len(delivery._subjects) <= 2
+        await delivery.close()
+
     async def test_brings_a_message_larger_than_a_whole_pull(
         self, stream: NatsEventStream, monkeypatch: pytest.MonkeyPatch
     ) -> None:
