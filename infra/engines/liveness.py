@@ -81,16 +81,24 @@ class SilenceWatch:
         self._bus = bus
         self._on_silence = on_silence
         self._settings = settings
+        self._stood_still = timedelta(seconds=settings.heartbeat_check_s + settings.heartbeat_timeout_s / 2)
 
     async def run(self) -> None:
-        """Watch for ever. After a start, everyone has a whole timeout to be heard again: the API may have been away as well."""
+        """Watch for ever. After a start, everyone has a whole timeout to be heard again: the API may have been away as well.
+
+        So it is when this process, or the machine, stood still, or the clock was set ahead.
+        """
         while True:
             try:
                 await asyncio.sleep(self._settings.heartbeat_timeout_s)
                 async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
-                    while True:
+                    clock_moved = timedelta(0)
+                    while clock_moved < self._stood_still:
                         await self._look(connection)
+                        looked_at = utc_now()
                         await asyncio.sleep(self._settings.heartbeat_check_s)
+                        clock_moved = utc_now() - looked_at
+                log.info("silence is judged anew", clock_moved_s=clock_moved.total_seconds())
             except _BROKEN as broken:
                 log.warning("silence is not watched", cause=type(broken).__name__)
 

@@ -126,6 +126,26 @@ class TestSilence:
         await end(watching)
         assert await noted(connection) == [("acme", "box-a")]
 
+    async def test_is_not_believed_after_a_time_in_which_nobody_could_be_heard(
+        self,
+        connection: Connection,
+        database_url: str,
+        bus: CommandBus,
+        settings: Settings,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        await note(connection, "box-a", ago_s=0)
+        patient = settings.model_copy(update={"heartbeat_timeout_s": 1.0, "heartbeat_check_s": 0.05})
+        watching = asyncio.create_task(self.watch(database_url, bus, patient).run())
+        await asyncio.sleep(0.8)
+        await note(connection, "box-b", ago_s=0)
+        await asyncio.sleep(0.6)
+        ahead = timedelta(hours=1)
+        monkeypatch.setattr("infra.engines.liveness.utc_now", lambda: utc_now() + ahead)
+        await asyncio.sleep(0.3)
+        await end(watching)
+        assert await noted(connection) == [("acme", "box-b")]
+
     async def test_without_consequence_is_forgotten(
         self, connection: Connection, database_url: str, bus: CommandBus, store: SlowStore, settings: Settings
     ) -> None:
