@@ -260,13 +260,16 @@ class Supervisor:
             self._starting.add(kept.name)
             try:
                 await kept.start()
-            except ServerNotStarted as failure:
+            except (ServerNotStarted, OSError) as failure:
                 log.error("process not started", process=kept.name, cause=str(failure))
                 continue
             finally:
                 self._starting.discard(kept.name)
-            self._write_state()
             log.info("process started", process=kept.name, pid=kept.pid)
+            try:
+                self._write_state()
+            except OSError as full:
+                log.error("what runs is not noted", cause=str(full))
 
     def _write_state(self) -> None:
         processes = {

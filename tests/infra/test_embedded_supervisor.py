@@ -114,6 +114,30 @@ class TestASupervisor:
             await until(lambda: log.with_name("echo.log.1").exists() and not log.stat().st_size)
             assert system.alive("echo")
 
+    async def test_keeps_everything_alive_where_nothing_can_be_written(
+        self, supervisor: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("infra.supervisor.BACKOFF_S_MAX", 0.1)
+        async with supervisor(ECHO_PART) as system:
+            log = system.folder.log("echo")
+            full = system.folder.path / "state.json.new", log
+            log.unlink()
+            for path in full:
+                path.mkdir()
+            system.kill("echo")
+            await until(lambda: system.restarts("echo") > 2)
+            log.rmdir()
+            await system.until_ready("echo", within_s=10)
+            full[0].rmdir()
+            system.kill("echo")
+            await until(lambda: not system.alive("echo"))
+            await system.until_ready("echo", within_s=10)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(system.wait())), 0.1)
+            state = system.folder.state()
+            assert state is not None
+            assert state.processes["echo"].pid == system.pid("echo")
+
     async def test_says_why_a_part_does_not_come_up(
         self, supervisor: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
     ) -> None:
