@@ -44,7 +44,6 @@ SELECT pg_terminate_backend(pid) FROM pg_locks
 WHERE locktype = 'advisory' AND granted AND classid = %s AND objid = %s AND objsubid = 2
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
-_LOST = (psycopg.OperationalError, psycopg.InterfaceError, OSError)
 
 
 class Consumer:
@@ -86,7 +85,8 @@ class Consumer:
             try:
                 await lease.acquire()
                 await while_held(lease, self._run_leased())
-            except (*_LOST, Fault) as broken:
+            except (psycopg.Error, OSError, Fault) as broken:
+                # Also what Postgres refuses whenever it is asked: a table of one consumer shall not stop the others of this process.
                 log.warning("consumer begins again", consumer=self._handler.name, cause=type(broken).__name__)
             finally:
                 self.active = False

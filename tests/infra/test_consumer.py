@@ -202,3 +202,25 @@ class TestASecondRunner:
         handler.trouble = overtaken
         await place.run(handler)
         assert await noted(place) == [1, 2, 3]
+
+
+class TestARebuildThatPostgresRefuses:
+    async def test_is_tried_again_and_holds_up_no_other(self, place: Place, operations: Operations) -> None:
+        refused, other = Notes("refused"), Notes("other")
+        await place.write("thing-8", "thing.happened")
+        await place.run(refused, other)
+        await place.rows("CREATE TABLE kept (id int PRIMARY KEY)")
+        await place.rows("CREATE VIEW on_it AS SELECT * FROM kept")
+
+        async def rebuild(connection: Connection, position: int) -> int:
+            await connection.execute("DROP TABLE kept")
+            return position
+
+        refused.rebuild = rebuild  # type: ignore[method-assign]  # as a projector that replaces its table does
+        async with place.running(refused, other) as consumers:
+            await operations.request_rebuild("refused")
+            await asyncio.sleep(0.3)
+            position = await place.write("thing-9", "thing.happened")
+            await place.seen(consumers[1:], position)
+            await place.rows("DROP VIEW on_it")
+            await place.seen(consumers, position)
