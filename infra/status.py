@@ -1,7 +1,6 @@
 """How the system is doing: its processes, the log and its mirror, the consumers and the queues."""
 
 import asyncio
-from collections import Counter
 from pathlib import Path
 
 import httpx
@@ -21,7 +20,6 @@ from infra.telemetry import QUEUE_DEPTH, redact_text
 
 REQUEST_S_MAX = 2.0
 CONNECT_S_MAX = 3
-DEAD_LETTERS_COUNTED_MAX = 100_000
 
 _HEAD = b"SELECT position FROM log_head WHERE shard = %s"
 
@@ -188,7 +186,7 @@ async def consumers(database_url: str, shard: int) -> tuple[int, list[ConsumerPr
         row = await (await connection.execute(_HEAD, (shard,))).fetchone()
     head = int(row[0]) if row else 0
     operations = Operations(url, shard)
-    letters = Counter(letter.consumer for letter in await operations.list_dead_letters(DEAD_LETTERS_COUNTED_MAX))
+    letters = await operations.count_dead_letters()
     return head, [
         ConsumerProgress(
             name=found.consumer,
@@ -196,7 +194,7 @@ async def consumers(database_url: str, shard: int) -> tuple[int, list[ConsumerPr
             position=found.position,
             lag=max(0, head - found.position),
             state="paused" if found.paused else "rebuilding" if found.rebuild else "running",
-            dead_letters=letters[found.consumer],
+            dead_letters=letters.get(found.consumer, 0),
         )
         for found in await operations.list_consumers()
         if found.shard == shard

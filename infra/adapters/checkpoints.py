@@ -49,8 +49,10 @@ SELECT c.consumer, c.position, c.version, c.paused, c.rebuild, EXISTS (
 _LIST = "SELECT consumer, shard, kind, position, paused, rebuild FROM checkpoint ORDER BY kind, consumer"
 _LETTERS = """
 SELECT consumer, position, tenant_id, stream_id, type, cause, attempts, parked_at, wanted
-FROM dead_letter ORDER BY consumer, position LIMIT %s
+FROM dead_letter WHERE shard = %s ORDER BY consumer, position LIMIT %s
 """
+
+_COUNTS = "SELECT consumer, count(*) FROM dead_letter WHERE shard = %s GROUP BY consumer"
 
 BEHIND_PARKED = "an earlier event of this stream is parked"
 
@@ -217,7 +219,11 @@ class Operations:
         return [ConsumerStatus(*row) for row in await self._fetch(_LIST)]
 
     async def list_dead_letters(self, limit: int = 100) -> list[DeadLetter]:
-        return [DeadLetter(*row) for row in await self._fetch(_LETTERS, (limit,))]
+        return [DeadLetter(*row) for row in await self._fetch(_LETTERS, (self._shard, limit))]
+
+    async def count_dead_letters(self) -> dict[str, int]:
+        """How many each consumer of the shard has, of those that have any."""
+        return dict(await self._fetch(_COUNTS, (self._shard,)))
 
     async def set_paused(self, consumer: str, paused: bool) -> None:
         query = "UPDATE checkpoint SET paused = %s WHERE consumer = %s AND shard = %s"

@@ -104,6 +104,15 @@ class TestADeadLetter:
         )
         assert (letter.attempts, letter.cause, letter.wanted) == (3, "x" * 2_000, "park")
 
+    async def test_is_listed_and_counted_for_its_shard(self, connection: Connection, operations: Operations) -> None:
+        elsewhere = Checkpoints("box_board", 1, 1, "projection")
+        for checkpoints, positions in ((BOARD, (3, 4)), (elsewhere, (3, 5, 6)), (SAGA, (7,))):
+            for position in positions:
+                await checkpoints.write(connection, 0, [park([(record(position), "poison")])])
+        assert await operations.count_dead_letters() == {BOARD.consumer: 2, SAGA.consumer: 1}
+        assert sorted(letter.position for letter in await operations.list_dead_letters()) == [3, 4, 7]
+        assert await Operations(operations._url, 1).count_dead_letters() == {"box_board": 3}
+
     async def test_comes_up_with_all_of_its_stream_in_order_when_one_is_wanted(
         self, connection: Connection, operations: Operations
     ) -> None:
