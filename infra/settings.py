@@ -73,6 +73,7 @@ class Settings(BaseSettings):
     consumer_control_poll_s: float = 0.5
     consumer_lease_poll_s: float = 1.0
     projector_rows_max: int = 5_000
+    projector_row_bytes_max: int = 8_192
     saga_snapshot_events: int = 20_000
     saga_commands_in_flight_max: int = 500
     timer_poll_s: float = 0.2

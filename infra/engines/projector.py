@@ -4,7 +4,7 @@ Guarantee: that of the consumer; rows are read once, folded in memory and writte
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 import psycopg
@@ -45,7 +45,7 @@ def to_envelope(record: Record, decoder: Decoder) -> Envelope[Any]:
 
 
 class Projector:
-    """A consumer's handler. Holds the rows it touched last: nobody else writes them while it has the lease."""
+    """A consumer's handler. Holds rows that it touched lately: nobody else writes them while it has the lease."""
 
     kind = "projection"
     follows = False
@@ -136,12 +136,20 @@ class Projector:
             except Exception as cause:
                 raise Poison(record) from cause
             rows[key] = changed[key] = row
-        rows_max = 0 if self._projection.one_row_per_event else self._settings.projector_rows_max
-        while len(rows) > rows_max:
-            rows.popitem(last=False)
         kept = [row for row in changed.values() if row is not None]
         gone = [key for key, row in changed.items() if row is None]
-        return [*([table.save(kept)] if kept else ()), *([table.delete(gone)] if gone else ())]
+        saved = [table.save(kept)] if kept else []
+        self._let_go(changed, sum([len(each.parameters[0]) for each in saved]))
+        return [*saved, *([table.delete(gone)] if gone else ())]
+
+    def _let_go(self, touched: Collection[Key], size: int) -> None:
+        """Hold no more rows than may be, and of those just touched none if they are large: `size` is that of all of them as JSON."""
+        rows = self._rows
+        if self._projection.one_row_per_event or size > len(touched) * self._settings.projector_row_bytes_max:
+            for key in touched:
+                del rows[key]
+        while len(rows) > self._settings.projector_rows_max:
+            rows.popitem(last=False)
 
     async def _load(self, connection: Connection, table: ReadTable[Any], keys: set[Key]) -> None:
         if not keys:

@@ -78,6 +78,19 @@ class TestAReadModel:
             await place.run(projector(place))
         assert await rows(place) == ROWS
 
+    async def test_costs_no_memory_for_rows_that_are_large(self, place: Place) -> None:
+        few = place.settings.model_copy(update={"projector_row_bytes_max": 1_000})
+        handler = Projector(BOX_BOARD, place.store, EVENTS, few)
+        await carry_out(place, *(MakeBox(box_id=f"{number}", label="x" * 3_000) for number in range(20)))
+        await place.run(handler)
+        assert not handler._rows
+        await carry_out(place, *(FillBox(box_id=f"{number}") for number in range(20)), MakeBox(box_id="small"))
+        await place.run(handler)
+        await carry_out(place, FillBox(box_id="small"))
+        await place.run(handler)
+        assert [key for _, key in handler._rows] == ["small"]
+        assert {row.content for row in await rows(place)} == {1}
+
     async def test_keeps_tenants_apart(self, place: Place) -> None:
         await carry_out(place, MakeBox(box_id="a", size=1))
         await carry_out(place, MakeBox(box_id="a", size=2), FillBox(box_id="a"), tenant_id="other")
