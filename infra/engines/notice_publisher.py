@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import psycopg
+import structlog
 
 from events.envelope import Envelope
 from infra.adapters.checkpoints import Effect
@@ -22,6 +23,8 @@ from infra.engines.poison import Poison
 from infra.engines.projector import Decoder, to_envelope
 from infra.patterns.notices import Notices
 from infra.settings import Settings
+
+log = structlog.get_logger()
 
 Connection = psycopg.AsyncConnection[Any]
 Key = tuple[str, str]
@@ -117,11 +120,12 @@ class NoticePublisher:
                 types=sorted(self.types),
                 until=record.position - 1,
             )
-            try:
-                for each in found:
+            for each in found:
+                try:
                     self._notices.tell(state, self._envelope(each))
-            except Exception as unreadable:
-                raise Poison(record) from unreadable
+                except Exception:
+                    # It was parked when it came; that others follow means that an operator discarded it.
+                    log.warning("an event is passed over", consumer=self.name, position=each.position)
             if len(found) < size and found.complete:
                 break
             after = found[-1].position

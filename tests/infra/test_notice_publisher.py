@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from events.catalog import CATALOG as EVENTS
+from infra.adapters.checkpoints import Operations
 from infra.adapters.event_stream import StreamUnavailable
 from infra.adapters.nats_notices import NatsNotices, Notice
 from infra.adapters.nats_stream import NatsEventStream
@@ -160,6 +161,19 @@ class TestALifecycleEvent:
         await office.place.run(office.publisher)
         assert {document["subject"] for _, document in await office.messages()} == {"run-r1", "run-r2"}
         assert await office.place.rows("SELECT stream_id FROM dead_letter") == [("run-r1",)]
+
+    async def test_comes_again_for_a_run_once_what_could_not_be_read_was_discarded(self, office: Office) -> None:
+        await office.begin("r1")
+        await office.place.write("run-r1", "run.task_completed", data=b'{"task": "no number"}')
+        async with office.place.running(office.publisher) as consumers:
+            await office.place.seen(consumers, await office.place.store.head())
+            await Operations(office.place.url).discard_dead_letters(office.publisher.name)
+            await office.place.no_letters()
+            before = len(await office.messages())
+            await office.start("r1", 1)
+            await office.place.seen(consumers, await office.place.store.head())
+        assert await office.place.letters() == []
+        assert next(subjects((await office.messages())[before:])) == "lifecycle.acme.task.created"
 
     async def test_is_neither_lost_nor_there_twice_if_its_storing_is_not_heard_of(self, office: Office) -> None:
         await office.begin("r1")
