@@ -1,6 +1,7 @@
 """Events that a consumer cannot handle."""
 
 from infra.adapters.event_store import Record
+from infra.telemetry import redact_text
 
 
 class Poison(Exception):
@@ -12,6 +13,6 @@ class Poison(Exception):
 
 
 def cause_of(refused: Exception) -> str:
-    """Why an event was parked, for people."""
+    """Why an event was parked, for people; without what users sent, which would outlive the event there."""
     cause = refused.__cause__ or refused
-    return f"{type(cause).__name__}: {cause}"
+    return redact_text(f"{type(cause).__name__}: {cause}")

@@ -203,6 +203,13 @@ class TestAPoisonousEvent:
         assert [row.box_id for row in await rows(place)] == ["a", "b"]
         assert [position for position, _ in await place.letters()] == [2, 3]
 
+    async def test_is_parked_without_what_was_sent(self, place: Place) -> None:
+        await place.write("box-a", "box.made", data=b'{"size": "Rosa lives at number nine"}')
+        await place.run(projector(place))
+        ((_, cause),) = await place.letters()
+        assert cause.startswith("ValidationError: 1 validation error for BoxMade\nsize")
+        assert "Rosa" not in cause
+
     async def test_may_be_one_whose_row_no_table_can_hold(self, place: Place) -> None:
         await carry_out(place, MakeBox(box_id="a"))
         place.versions["acme", "box-a"] = 1
