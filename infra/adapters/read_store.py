@@ -74,6 +74,8 @@ class ReadStore:
             except psycopg.errors.UndefinedColumn as older:
                 raise NotYetRebuilt from older
             except (psycopg.errors.FeatureNotSupported, *_BROKEN) as broken:
+                # Projections commit without waiting for the disk: a server that crashed may have lost the last of what was announced.
+                self._positions.clear()
                 if asyncio.get_running_loop().time() > deadline:
                     raise StoreUnavailable("The read models cannot be reached.") from broken
                 await asyncio.sleep(0.05)

@@ -69,6 +69,18 @@ class TestWaitingForAPosition:
         await asyncio.gather(given_up, return_exceptions=True)
         assert not any(models._waiters.values())
 
+    async def test_begins_anew_after_a_crash_that_may_have_lost_it(self, place: Place, models: ReadStore) -> None:
+        await make(place)
+        models.seen("box_board", 7)
+        await models.get(BOX_BOARD, ("acme", "a"))
+        await models.wait_for("box_board", 7, 0.001)
+        await place.rows(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await models.get(BOX_BOARD, ("acme", "a"))
+        with pytest.raises(NotYetVisible):
+            await models.wait_for("box_board", 7, 0.05)
+
     async def test_ends_for_those_who_waited_for_what_came(self, place: Place, models: ReadStore) -> None:
         first = asyncio.ensure_future(models.wait_for("box_board", 7, 60))
         second = asyncio.ensure_future(models.wait_for("box_board", 8, 60))
