@@ -193,18 +193,6 @@ class TestASign:
         stream.wake()
         await asyncio.wait_for(stream.woken.wait(), 2)
 
-    async def test_listened_for_while_nats_is_away_comes(self, server: EmbeddedNats, stream: NatsEventStream) -> None:
-        client = await stream.client()
-        server.kill()
-        while client.is_connected:
-            await asyncio.sleep(0.01)
-        await stream.listen()
-        await server.start()
-        await stream.client()
-        stream.woken.clear()
-        stream.wake()
-        await asyncio.wait_for(stream.woken.wait(), 2)
-
 
 class TestAnUnreachableServer:
     async def test_keeps_nobody_waiting_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,15 +264,6 @@ class TestADeliveryFromJetStream:
         await asyncio.sleep(0.3)
         assert len(delivery._arrived) == 2 * SETTINGS.consumer_batch_events_max
         assert len(await delivery.next()) == SETTINGS.consumer_batch_events_max
-        await delivery.close()
-
-    async def test_remembers_few_subjects(self, stream: NatsEventStream, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(nats_pull, "_SUBJECTS_MAX", 2)
-        await stream.publish_batch([record(at, tenant_id=f"t{at}") for at in range(1, 8)], 0)
-        delivery = stream.pull("reader")
-        await delivery.start(0)
-        assert [message.subject[:6] for message in await take(delivery, 7)] == [f"evt.t{at}" for at in range(1, 8)]
-        assert len(delivery._subjects) <= 2
         await delivery.close()
 
     async def test_brings_a_message_larger_than_a_whole_pull(

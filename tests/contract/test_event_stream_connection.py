@@ -1,0 +1,65 @@
+"""What the connection to NATS keeps across its absence, and what it does not keep."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from infra.adapters import nats_pull
+from infra.adapters.event_store import Record
+from infra.adapters.nats_stream import NatsEventStream
+from infra.embedded.nats import EmbeddedNats
+from infra.ids import new_id
+from infra.settings import Settings
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[EmbeddedNats]:
+    embedded = EmbeddedNats(tmp_path, tmp_path / "log")
+    await embedded.start()
+    yield embedded
+    await embedded.stop()
+
+
+@pytest.fixture
+async def stream(server: EmbeddedNats) -> AsyncIterator[NatsEventStream]:
+    connected = await NatsEventStream.connect(server.url, Settings())
+    await connected.recreate(1)
+    yield connected
+    await connected.close()
+
+
+def record(at: int, tenant_id: str) -> Record:
+    return Record(at, new_id(), tenant_id, "agent-1", at, "agent.started", 1, datetime.now(UTC), b"{}", b"{}")
+
+
+class TestASign:
+    async def test_listened_for_while_nats_is_away_comes(self, server: EmbeddedNats, stream: NatsEventStream) -> None:
+        client = await stream.client()
+        server.kill()
+        while client.is_connected:
+            await asyncio.sleep(0.01)
+        await stream.listen()
+        await server.start()
+        await stream.client()
+        stream.woken.clear()
+        stream.wake()
+        await asyncio.wait_for(stream.woken.wait(), 2)
+
+
+class TestADelivery:
+    async def test_remembers_few_subjects(self, stream: NatsEventStream, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(nats_pull, "_SUBJECTS_MAX", 2)
+        await stream.publish_batch([record(at, f"t{at}") for at in range(1, 8)], 0)
+        delivery = stream.pull("reader")
+        await delivery.start(0)
+        found: list[str] = []
+        while len(found) < 7:
+            found.extend(message.subject[:6] for message in await delivery.next())
+        assert found == [f"evt.t{at}" for at in range(1, 8)]
+        assert len(delivery._subjects) <= 2
+        await delivery.close()
