@@ -13,6 +13,8 @@ GPU_MILLI_WHOLE = 1_000
 ATTEMPT_MAX = 1_000_000
 LABELS_MAX = 64
 KINDS_MAX = 64
+RESERVATIONS_MAX = 1_000
+"""How many attempts may have room on a node at once."""
 
 CpuMilli = Annotated[int, Field(ge=1, le=CPU_MILLI_MAX)]
 """Processor time in thousandths of a core."""

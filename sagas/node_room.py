@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from events.job import Requirements
-from events.node import GPU_MILLI_WHOLE, NodeRegistered, NodeReserved
+from events.node import GPU_MILLI_WHOLE, RESERVATIONS_MAX, NodeRegistered, NodeReserved
 
 PERMILLE = 1_000
 
@@ -71,6 +71,8 @@ class NodeRoom(BaseModel):
             enough = need.gpu_milli <= self.gpu_milli_most if _is_share(need) else need.gpu_count <= self.gpus_whole
             if not enough or (need.gpu_models and self.gpu_model not in need.gpu_models):
                 return False
+        if len(self.claims) >= RESERVATIONS_MAX:
+            return False
         return self.online and not self.draining and not self.closed and (self.kinds is None or kind in self.kinds)
 
     def could_hold(self, kind: str, need: Requirements) -> bool:

@@ -10,6 +10,7 @@ from events.event import Id, Label, Name
 from events.job import Requirements
 from events.node import (
     GPU_MILLI_WHOLE,
+    RESERVATIONS_MAX,
     Attempt,
     CpuMilli,
     GpuCount,
@@ -31,8 +32,6 @@ from infra.ids import new_id
 from infra.patterns.decider import Command, Decider
 from write_side.fleet import AddFleetNode, RemoveFleetNode, kind_suits, model_suits
 from write_side.node_gpus import pick_gpus
-
-RESERVATIONS_MAX = 1_000
 
 
 class RegisterNode(Command):

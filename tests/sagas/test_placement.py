@@ -13,6 +13,7 @@ from events.node import (
     NodeWentOnline,
 )
 from infra.ids import utc_now
+from sagas import node_room
 from sagas.place_jobs_on_nodes import PLACE_JOBS_ON_NODES
 from sagas.placement import OVERTAKEN_MAX
 from write_side.node import ReserveNode
@@ -146,6 +147,12 @@ class TestTheChoiceOfANode:
     @pytest.mark.parametrize("event", [NodeDrained(), NodeWentOffline(last_seen_at=utc_now())])
     def test_passes_over_a_node_that_takes_no_jobs(self, fleet, event):
         assert fleet.node("n1").tell("node-n1", event).submit("a").placed == []
+
+    def test_asks_no_more_of_a_node_than_it_may_reserve_at_once(self, fleet, monkeypatch):
+        monkeypatch.setattr(node_room, "RESERVATIONS_MAX", 2)
+        fleet.submit("a").submit("b").submit("c").submit("d")
+        assert fleet.node("n1").placed == ["a", "b"]
+        assert fleet.grant("a").end("a").placed == ["c"]
 
     def test_learns_from_the_node_which_gpus_it_gave(self, fleet):
         fleet.node("n1", gpu_count=2, gpu_model="T4").submit("a", SHARE)

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from events.job import JobAssigned, JobSubmitted, Requirements
 from events.node import NodeRegistered, NodeReservationRefused, NodeReserved
 from infra.ids import utc_now
-from sagas import placement
+from sagas import node_room, placement
 from sagas.place_jobs_on_nodes import PLACE_JOBS_ON_NODES
 from sagas.placement import Placements
 from sagas.queue_jobs_on_dependencies import QUEUE_JOBS_ON_DEPENDENCIES
 from tests.sizes import examples
+from write_side import node as node_decider
 from write_side.job import ENDED as JOB_ENDED
 from write_side.job import CancelJob, CompleteJob, FailJob, StartJob, SubmitJob
 from write_side.node import DrainNode, HeartbeatNode, RegisterNode, RetireNode, TakeNodeOffline
@@ -143,9 +144,10 @@ def memory_of(cluster: Cluster) -> Placements:
     return cluster.world.memory[PLACE_JOBS_ON_NODES.name]
 
 
-@pytest.fixture(scope="module", params=[2, placement.OVERTAKEN_MAX], ids=["impatient", "patient"])
+@pytest.fixture(scope="module", params=[(2, 3), (placement.OVERTAKEN_MAX, 1_000)], ids=["narrow", "wide"])
 def a_cluster(world, request):
-    """Impatient: a node is held back for a job as soon as three others have overtaken it."""
+    """Narrow: a node is held back for a job as soon as three others have overtaken it, and takes three jobs at most."""
+    overtaken_max, reservations_max = request.param
 
     def build(seed: int, steps: int) -> Cluster:
         cluster = Cluster(world(PLACE_JOBS_ON_NODES, QUEUE_JOBS_ON_DEPENDENCIES), Random(seed))
@@ -153,7 +155,9 @@ def a_cluster(world, request):
         return cluster
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(placement, "OVERTAKEN_MAX", request.param)
+        patch.setattr(placement, "OVERTAKEN_MAX", overtaken_max)
+        for module in (node_room, node_decider):
+            patch.setattr(module, "RESERVATIONS_MAX", reservations_max)
         yield build
 
 
@@ -176,6 +180,8 @@ class TestPlacementInAnyOrder:
         events = [(envelope.entity_id, envelope.event) for envelope in cluster.world.log]
         assigned = [(job_id, event.attempt) for job_id, event in events if isinstance(event, JobAssigned)]
         reserved = [(event.job_id, event.attempt) for _, event in events if isinstance(event, NodeReserved)]
+        refused = [event.reason for _, event in events if isinstance(event, NodeReservationRefused)]
+        assert not any("reservations already" in reason for reason in refused)
         assert len(assigned) == len(set(assigned))
         assert len(reserved) == len(set(reserved))
 
