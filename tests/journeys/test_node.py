@@ -159,6 +159,24 @@ class TestANode:
             assert found["status"] == "failed"
             assert "413" in found["error"]
 
+    async def test_fails_a_job_whose_result_json_cannot_hold(self, fleet: Fleet) -> None:
+        async def unordered(job: Job) -> set[int]:
+            return {1, 2}
+
+        async with serving(fleet.node(unordered=unordered)):
+            found = await fleet.job(await fleet.submit("unordered"))
+            assert (found["status"], found["error"]) == ("failed", "TypeError: Type is not JSON serializable: set")
+
+    async def test_fails_a_job_that_waited_for_what_was_cancelled(self, fleet: Fleet) -> None:
+        async def waiting(job: Job) -> None:
+            other = asyncio.create_task(asyncio.sleep(60))
+            other.cancel()
+            await other
+
+        async with serving(fleet.node(waiting=waiting)):
+            found = await fleet.job(await fleet.submit("waiting"))
+            assert (found["status"], found["error"]) == ("failed", "CancelledError: ")
+
     async def test_stops_a_job_that_is_cancelled(self, fleet: Fleet) -> None:
         sleeper = Sleeper()
         async with serving(fleet.node(sleep=sleeper.do)):

@@ -84,7 +84,7 @@ class FunctionHandler:
         """It has nothing."""
 
 
-def text_of(error: Exception) -> str:
+def text_of(error: BaseException) -> str:
     """An error as it may stand in an event."""
     text = str(error) if isinstance(error, JobError) else f"{type(error).__name__}: {error}"
     return text.replace("\x00", "\ufffd").encode(errors="replace").decode()[:ERROR_CHARACTERS_MAX]

@@ -210,12 +210,13 @@ class Node:
         fields["duration_ms"] = round(1_000 * (time.monotonic() - since))
         try:
             await self._report(job, end, "end", **fields)
-        except Refused as refused:
-            if end == "FailJob" or refused.code in _OVER:
-                _note(job, refused)
-            else:  # The result is nothing that can be kept.
+        except (Refused, TypeError) as unfit:
+            if isinstance(unfit, Refused) and (end == "FailJob" or unfit.code in _OVER):
+                _note(job, unfit)
+            else:  # The result is nothing that can be kept, or that JSON could hold.
+                error = str(unfit) if isinstance(unfit, Refused) else text_of(unfit)
                 with suppress(Refused):
-                    await self._report(job, "FailJob", "refused", error=str(refused), duration_ms=fields["duration_ms"])
+                    await self._report(job, "FailJob", "refused", error=error, duration_ms=fields["duration_ms"])
 
     async def _done(self, job: Job) -> tuple[str, dict[str, Any]]:
         """How it ended, as a command and its fields."""
@@ -224,7 +225,11 @@ class Node:
             return "FailJob", {"error": f"The node {self.name} does no jobs of the kind {job.kind}."}
         try:
             return "CompleteJob", {"result": await handler.do(job)}
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            doing = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and doing is not None and doing.cancelling():
+                raise
+            # What is raised without anybody having stopped the job: something that the handler waited for was cancelled.
             log.warning("job %s, attempt %d, failed: %s", job.id, job.attempt, type(error).__name__)
             return "FailJob", {"error": text_of(error)}
 
