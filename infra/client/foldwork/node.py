@@ -146,11 +146,17 @@ class Node:
         await self._draining.wait()
         log.info("node %s takes no further jobs", self.node_id)
         until = time.monotonic() + self._drain_s_max
-        with suppress(Unavailable):
-            while not await leave(self._client, self.node_id) and time.monotonic() < until:
+        while not await self._has_left() and time.monotonic() < until:
+            await asyncio.sleep(DRAIN_POLL_S)
+            while self._doing and time.monotonic() < until:
                 await asyncio.sleep(DRAIN_POLL_S)
-                while self._doing and time.monotonic() < until:
-                    await asyncio.sleep(DRAIN_POLL_S)
+
+    async def _has_left(self) -> bool:
+        """Whether there is nothing to wait for: where nobody hears that it leaves, only what it still does."""
+        try:
+            return await leave(self._client, self.node_id)
+        except Unavailable:
+            return not self._doing
 
     async def _follow(self, after: int) -> None:
         """Take what is assigned to this node after a position, and stop what it has lost, for ever."""
