@@ -81,30 +81,32 @@ class SilenceWatch:
         self._bus = bus
         self._on_silence = on_silence
         self._settings = settings
-        self._stood_still = timedelta(seconds=settings.heartbeat_check_s + settings.heartbeat_timeout_s / 2)
 
     async def run(self) -> None:
-        """Watch for ever. After a start, everyone has a whole timeout to be heard again: the API may have been away as well.
-
-        So it is when this process, or the machine, stood still, or the clock was set ahead.
-        """
+        """Watch for ever. After a start or a pause, everyone has a whole timeout to be heard again: the API may have been away as well."""
         while True:
             try:
                 await asyncio.sleep(self._settings.heartbeat_timeout_s)
                 async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
-                    clock_moved = timedelta(0)
-                    while clock_moved < self._stood_still:
-                        await self._look(connection)
+                    looked_at = utc_now()
+                    while not self._was_away(looked_at):
                         looked_at = utc_now()
+                        await self._look(connection)
                         await asyncio.sleep(self._settings.heartbeat_check_s)
-                        clock_moved = utc_now() - looked_at
-                log.info("silence is judged anew", clock_moved_s=clock_moved.total_seconds())
             except _BROKEN as broken:
                 log.warning("silence is not watched", cause=type(broken).__name__)
 
+    def _was_away(self, since: datetime) -> bool:
+        """Whether this process was stopped or the clock went forward: the whole machine may have slept, and all who send heartbeats."""
+        usual_s = self._settings.heartbeat_check_s + self._settings.heartbeat_timeout_s / 2
+        return utc_now() - since > timedelta(seconds=usual_s)
+
     async def _look(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        latest = utc_now() - timedelta(seconds=self._settings.heartbeat_timeout_s)
+        now = utc_now()
+        latest = now - timedelta(seconds=self._settings.heartbeat_timeout_s)
         for tenant_id, stream_id, seen_at in await (await connection.execute(_SILENT, (latest,))).fetchall():
+            if self._was_away(now):
+                return
             command_id = f"silence/{stream_id}/{seen_at.isoformat()}"
             origin = Origin(tenant_id, "liveness", command_id, command_id, command_id)
             try:
