@@ -247,6 +247,8 @@ def _assign(command: AssignTask, state: TaskState, others: Others) -> list[TaskE
 def _start(state: TaskState) -> list[TaskEvent]:
     if state.agent_id is None:
         raise TaskNotAssigned
+    if state.status == "handed_over":
+        raise TaskAlreadyHandedOver
     if state.status != "assigned":
         raise TaskAlreadyStarted
     return [TaskStarted(agent_id=state.agent_id)]

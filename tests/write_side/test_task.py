@@ -149,11 +149,16 @@ class TestAnAssignedTask:
         given(TASK, *ASSIGNED).when(FailTask(task_id="t1", error="no time")).then(TaskFailed(error="no time"))
 
 
+class TestATaskThatWasBegun:
+    def test_cannot_be_started_again(self, given):
+        given(TASK, *RUNNING).when(StartTask(task_id="t1")).then_refused(TaskAlreadyStarted)
+
+    def test_says_so_if_it_is_no_longer_the_agents(self, given):
+        given(TASK, *HANDED_OVER).when(StartTask(task_id="t1")).then_refused(TaskAlreadyHandedOver)
+
+
 @pytest.mark.parametrize("past", [RUNNING, HANDED_OVER], ids=["running", "handed_over"])
 class TestATaskAtWork:
-    def test_cannot_be_started_again(self, given, past):
-        given(TASK, *past).when(StartTask(task_id="t1")).then_refused(TaskAlreadyStarted)
-
     @pytest.mark.parametrize("step", [MESSAGE, TOOL_CALL], ids=["message", "tool_call"])
     def test_records_a_step(self, given, past, step):
         given(TASK, *past).when(RecordTaskStep(task_id="t1", step=step)).then(TaskStepRecorded(step=step))

@@ -68,7 +68,7 @@ class Task:
         await self._nats.publish(self._live, orjson.dumps(piece))
 
     async def hand_over(self, reason: str, to: str = "human") -> None:
-        """Pass the task on; it stays open, and what the handler returns then does not matter."""
+        """Pass the task on; it stays open, and what the handler returns or raises then does not matter."""
         await self.send("HandOverTask", f"{self.id}/hand-over", reason=reason, to=to)
         self.handed_over = True
 

@@ -31,7 +31,7 @@ ERROR_CHARACTERS_MAX = 4_000
 RECONNECT_S = 0.25
 STOP_S_MAX = 10.0
 _ACK, _NAK, _IN_PROGRESS, _TERM = b"+ACK", b"-NAK", b"+WPI", b"+TERM"
-_OVER = frozenset({"task-already-ended", "command-id-reused", "task-unknown"})
+_OVER = frozenset({"task-already-ended", "task-already-handed-over", "command-id-reused", "task-unknown"})
 
 
 class Worker:
@@ -210,10 +210,15 @@ class Worker:
         except Refused as refused:
             if refused.code in _OVER:
                 raise
-            await task.send("FailTask", end, error=_text(refused))
+            await self._fail(task, refused)
         except Exception as error:
-            log.warning("task %s failed: %s", task.id, type(error).__name__)
-            await task.send("FailTask", end, error=_text(error))
+            await self._fail(task, error)
+
+    async def _fail(self, task: Task, error: Exception) -> None:
+        """Unless somebody else has it by now."""
+        log.warning("task %s failed: %s", task.id, type(error).__name__)
+        if not task.handed_over:
+            await task.send("FailTask", f"{task.id}/end", error=_text(error))
 
     async def _handle(self, task: Task) -> Any:
         assert self._handler is not None

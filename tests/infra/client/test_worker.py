@@ -130,6 +130,7 @@ class TestAWorker:
         @worker.task
         async def handle(task: Task) -> None:
             await task.hand_over("too hard")
+            raise ValueError("too late to fail it")
 
         async with working(worker):
             await system.request("t1")

@@ -82,6 +82,29 @@ class TestATask:
         assert begun == ["t1"]
         assert (await system.types("t1")).count("completed") == 1
 
+    async def test_that_is_delivered_again_after_it_was_handed_over_is_left_to_whoever_has_it(
+        self, system: World
+    ) -> None:
+        worker = system.worker()
+        begun: list[str] = []
+
+        @worker.task
+        async def handle(task: Task) -> None:
+            begun.append(task.id)
+            if len(begun) == 1:
+                await task.hand_over("too hard")
+
+        async with working(worker):
+            await system.request("t1")
+            async with asyncio.timeout(WAIT_S_MAX):
+                while "handed_over" not in await system.types("t1"):
+                    await asyncio.sleep(0.01)
+            await system.queue_empties()
+            offer = {"task_id": "t1", "tenant_id": TENANT, "agent_id": worker.agent_id, "title": "Sum up"}
+            await system.nats.jetstream().publish(f"work.{TENANT}.{worker.agent_id}.t1", orjson.dumps(offer))
+            await system.queue_empties()
+        assert (begun, (await system.types("t1"))[-1]) == (["t1"], "handed_over")
+
     async def test_whose_reports_differ_the_second_time_has_both(self, system: World) -> None:
         first = system.worker(ack_wait_s=0.5)
         begun = asyncio.Event()
