@@ -165,7 +165,7 @@ class Worker:
             offer = orjson.loads(delivery.payload)
             task = Task(offer, delivery.attempt, self._commands, self._nats)
         except (ValueError, KeyError, TypeError):
-            log.error("an offer cannot be read: %.200r", delivery.payload)
+            log.error("an offer of %d bytes cannot be read", len(delivery.payload))
             self._spawn(self._tell(delivery.reply, _TERM))
             return
         again = task.id in self._replies

@@ -3,6 +3,7 @@
 import asyncio
 
 import orjson
+import pytest
 
 from foldwork import Task
 from infra.embedded.nats import EmbeddedNats
@@ -146,7 +147,9 @@ class TestATask:
             assert "ended 2 times" in (await system.ended("t1"))["error"]
         assert begun == [1, 2]
 
-    async def test_that_nobody_can_read_is_put_aside(self, system: World) -> None:
+    async def test_that_nobody_can_read_is_put_aside_and_stays_out_of_the_log_lines(
+        self, system: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
         worker = system.worker()
         summarise(worker)
         async with working(worker):
@@ -154,6 +157,8 @@ class TestATask:
             await system.ended("t1")
             await system.nats.jetstream().publish(f"work.{TENANT}.{worker.agent_id}.x", b"rubbish")
             await system.queue_empties()
+        assert "an offer of 7 bytes cannot be read" in caplog.text
+        assert "rubbish" not in caplog.text
 
 
 class TestNats:
