@@ -98,9 +98,12 @@ class CommandChannel:
             try:
                 results = await self._request(batch)
             except Refused as refused:
-                for sending in batch:
-                    if not sending.answer.done():
-                        sending.answer.set_exception(refused)
+                if len(batch) > 1:
+                    # Whose fault it is shows when each goes alone: the others must not suffer for it.
+                    for sending in batch:
+                        await self._carry([sending])
+                elif not batch[0].answer.done():
+                    batch[0].answer.set_exception(refused)
                 return
             except Unavailable:
                 results = [{"status": 503}] * len(batch)

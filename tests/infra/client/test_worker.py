@@ -169,6 +169,27 @@ class TestAHandler:
             assert (await system.ended("good"))["result"] == "fine"
             await system.queue_empties()
 
+    async def test_that_gives_what_nobody_can_read_spoils_no_report_that_goes_with_it(self, system: World) -> None:
+        worker = system.worker()
+        ready = asyncio.Barrier(20)
+
+        @worker.task
+        async def handle(task: Task) -> Any:
+            deep: Any = 1
+            for _ in range(220):
+                deep = [deep]
+            async with asyncio.timeout(WAIT_S_MAX):
+                await ready.wait()
+            return deep if task.id == "t7" else "fine"
+
+        async with working(worker):
+            await asyncio.gather(*(system.request(f"t{number}") for number in range(20)))
+            for number in range(20):
+                await system.ended(f"t{number}")
+            failed = [number for number in range(20) if (await system.types(f"t{number}"))[-1] == "failed"]
+        assert failed == [7]
+        assert "Invalid JSON" in (await system.ended("t7"))["error"]
+
     async def test_learns_that_its_task_was_cancelled(self, system: World) -> None:
         worker = system.worker()
         begun = asyncio.Event()
