@@ -1,6 +1,7 @@
 """What a node worker does with jobs, against a running system: functions do them, so that no container engine is needed."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -111,6 +112,25 @@ class TestANode:
                 assert (found["status"], found["attempt"]) == ("completed", 1)
         assert first.node_id == second.node_id
         assert set(after.began) == {(job_id, 1), (meanwhile, 1)}
+
+    async def test_does_not_begin_again_what_it_has_just_done(self, fleet: Fleet, system: BreakableSystem) -> None:
+        """A list of what it had may be from before that, as long as the read models are behind."""
+        sleeper = Sleeper()
+        node = fleet.node(sleep=sleeper.do)
+        async with serving(node):
+            before = node._client.position
+            job_id = await fleet.submit("sleep")
+            await until(lambda: sleeper.began)
+            await fleet.job(job_id, "running")
+            system.kill("projections", signal.SIGSTOP)
+            sleeper.done.set()
+            await until(lambda: not node._doing)
+            node._take((job_id, 1), before, ())
+            await asyncio.sleep(0.3)
+            system.kill("projections", signal.SIGCONT)
+            assert (await fleet.job(job_id))["status"] == "completed"
+            await until(lambda: not node._doing)
+        assert sleeper.began == [(job_id, 1)]
 
     async def test_lets_its_jobs_end_before_it_retires(self, fleet: Fleet) -> None:
         sleeper = Sleeper()

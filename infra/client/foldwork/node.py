@@ -201,7 +201,9 @@ class Node:
         doing.add_done_callback(ended)
 
     async def _do(self, job_id: str, attempt: int, position: int, gpus: tuple[Gpu, ...]) -> None:
-        row = await self._answered(lambda: self._client.query(f"/v1/jobs/{job_id}", min_position=position))
+        # Where it was done by this worker already, that is in the row by then.
+        seen = max(position, self._client.position)
+        row = await self._answered(lambda: self._client.query(f"/v1/jobs/{job_id}", min_position=seen))
         if (row["node_id"], row["attempt"]) != (self.node_id, attempt) or row["status"] not in ("assigned", "running"):
             return
         job = Job.of(row, gpus)
