@@ -155,11 +155,13 @@ class TestANode:
         async with serving(node) as work:
             job_id = await fleet.submit("sleep")
             await until(lambda: sleeper.began)
-            node._client._give_up_after_s = 0.5
-            system.kill("write_side")
+            patience_s, node._client._give_up_after_s = node._client._give_up_after_s, 0.5
+            system.kill("write_side", signal.SIGSTOP)
             node.drain()
             await asyncio.sleep(1.0)
             assert (work.done(), sleeper.stopped) == (False, [])
+            system.kill("write_side", signal.SIGCONT)
+            node._client._give_up_after_s = patience_s
             sleeper.done.set()
             async with asyncio.timeout(WAIT_S_MAX):
                 await work
