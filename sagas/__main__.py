@@ -3,7 +3,7 @@
 from events.catalog import CATALOG as EVENTS
 from infra.calls.call import open_resources
 from infra.engines.command_bus import CommandBus
-from infra.engines.liveness import SilenceWatch
+from infra.engines.liveness import Arrivals, SilenceWatch
 from infra.engines.machine import machine, run_consumers
 from infra.engines.notice_publisher import publishers
 from infra.engines.performer import Performer
@@ -18,7 +18,7 @@ from sagas.catalog import CATALOG
 from sagas.offer_tasks_on_assignment import OFFER_TASKS_ON_ASSIGNMENT
 from sagas.performing import Calls, Secrets, call_settings
 from sagas.publish_lifecycle_on_run_event import PUBLISH_LIFECYCLE_ON_RUN_EVENT
-from sagas.take_nodes_offline_on_silence import take_node_offline
+from sagas.take_nodes_offline_on_silence import ARRIVALS, take_node_offline
 from write_side.catalog import CATALOG as DECIDERS
 
 
@@ -31,9 +31,9 @@ async def main() -> None:
         performer = Performer(CARRY_OUT_CALLS_ON_RUN_TASK, calls.perform, parts.store, bus, EVENTS, settings)
         offers = WorkOffers(OFFER_TASKS_ON_ASSIGNMENT, parts.store, parts.work, EVENTS, settings)
         timers = Timers(parts.database_url, bus, DECIDERS.commands, settings)
-        told = publishers(PUBLISH_LIFECYCLE_ON_RUN_EVENT, parts, EVENTS)
+        told, seen = publishers(PUBLISH_LIFECYCLE_ON_RUN_EVENT, parts, EVENTS), Arrivals(*ARRIVALS)
         others = timers.run(), SilenceWatch(parts.database_url, bus, take_node_offline, settings).run(), offers.watch()
-        await run_consumers(parts, [*runners, performer, offers, *told], settings.sagas_port, *others)
+        await run_consumers(parts, [*runners, performer, offers, *told, seen], settings.sagas_port, *others)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """Liveness: remembers the last sign of life of each stream that sends heartbeats, and reports those that fell silent.
 
-Heartbeats do not enter the log; they are kept in a table, at most `heartbeat_flush_s` old. Silence is reported at least once.
+Heartbeats do not enter the log; they are kept in a table, at most `heartbeat_flush_s` old. Silence is reported at least once, also of those
+whose only heartbeat was lost with the process that took it: that they came is in the log.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,8 @@ import structlog
 
 from events.envelope import Origin
 from infra.adapters import postgres_arrays as arrays
+from infra.adapters.checkpoints import Effect
+from infra.adapters.event_store import Record
 from infra.engines.command_bus import CommandBus
 from infra.errors import Fault, Rejection, VersionConflict
 from infra.ids import utc_now
@@ -23,6 +26,13 @@ log = structlog.get_logger()
 
 _SEEN = """
 INSERT INTO heartbeat (tenant_id, stream_id, seen_at) SELECT * FROM unnest(%s, %s, %s)
+ON CONFLICT (tenant_id, stream_id) DO UPDATE SET seen_at = GREATEST(heartbeat.seen_at, EXCLUDED.seen_at)
+"""
+_CAME = """
+INSERT INTO heartbeat (tenant_id, stream_id, seen_at)
+SELECT u.tenant_id, u.stream_id, max(u.seen_at)
+FROM moved m, unnest(%s::text[], %s::text[], %s::timestamptz[]) AS u (tenant_id, stream_id, seen_at)
+GROUP BY u.tenant_id, u.stream_id
 ON CONFLICT (tenant_id, stream_id) DO UPDATE SET seen_at = GREATEST(heartbeat.seen_at, EXCLUDED.seen_at)
 """
 _SILENT = "SELECT tenant_id, stream_id, seen_at FROM heartbeat WHERE seen_at < %s ORDER BY seen_at LIMIT 1000"
@@ -69,6 +79,33 @@ class Liveness:
         for key, at in seen:
             if self._seen.get(key) == at:
                 del self._seen[key]
+
+
+class Arrivals:
+    """A consumer's handler: an event by which somebody came is a sign of life too, so that it is noticed if it remains the only one."""
+
+    kind = "saga"
+    version = 1
+    follows = False
+
+    def __init__(self, name: str, types: frozenset[str]) -> None:
+        self.name = name
+        self.types = types
+
+    async def begin(self, connection: psycopg.AsyncConnection[Any], position: int) -> None:
+        """It remembers nothing."""
+
+    async def effects(
+        self, connection: psycopg.AsyncConnection[Any], records: Sequence[Record], position: int
+    ) -> list[Effect]:
+        signs = [(record.tenant_id, record.stream_id, record.occurred_at) for record in records]
+        return [Effect(_CAME, [list(column) for column in zip(*signs, strict=True)])] if signs else []
+
+    async def end(self) -> None:
+        """Nothing is under way."""
+
+    async def rebuild(self, connection: psycopg.AsyncConnection[Any], position: int) -> int:
+        return position
 
 
 class SilenceWatch:

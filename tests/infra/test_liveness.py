@@ -12,13 +12,13 @@ from events.envelope import Origin
 from infra.cancellation import end
 from infra.engines import liveness
 from infra.engines.command_bus import CommandBus
-from infra.engines.liveness import Liveness, SilenceWatch
+from infra.engines.liveness import Arrivals, Liveness, SilenceWatch
 from infra.errors import StoreUnavailable, VersionConflict
 from infra.ids import utc_now
 from infra.patterns.decider import Command
 from infra.settings import Settings
 from tests.infra.boxes import DECIDERS, EVENTS, FillBox, MakeBox, SlowStore, origin
-from tests.infra.consuming import until_so
+from tests.infra.consuming import NOW, opened, until_so
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -90,6 +90,26 @@ class TestASignOfLife:
         await end(running)
         ahead = await (await connection.execute("SELECT seen_at > now() + interval '50 s' FROM heartbeat")).fetchone()
         assert ahead == (True,)
+
+
+class TestAnArrival:
+    async def test_is_a_sign_of_life_that_is_never_lost_and_hides_no_later_one(
+        self, database_url: str, connection: Connection, settings: Settings
+    ) -> None:
+        later = timedelta(days=1)
+        await connection.execute("INSERT INTO heartbeat VALUES ('acme', 'box-b', %s)", (NOW + later,))
+        async with opened(database_url, settings) as place:
+            await place.write("box-a", "box.made", "box.filled", "box.made")
+            await place.write("box-b", "box.made")
+            await place.write("box-c", "box.filled")
+            await place.write("box-a", "box.made", tenant_id="other")
+            await place.run(Arrivals("boxes", frozenset({"box.made"})))
+        rows = await connection.execute("SELECT tenant_id, stream_id, seen_at FROM heartbeat ORDER BY 1, 2")
+        assert await rows.fetchall() == [
+            ("acme", "box-a", NOW),
+            ("acme", "box-b", NOW + later),
+            ("other", "box-a", NOW),
+        ]
 
 
 class TestSilence:

@@ -97,6 +97,17 @@ class TestANode:
         assert (found["status"], found["attempt"], found["result"]) == ("completed", 2, "woken")
         assert (sleeper.stopped, other.began) == ([(job_id, 1)], [(job_id, 2)])
 
+    async def test_is_missed_also_if_its_only_heartbeat_was_lost_with_the_command_api(
+        self, fleet: Fleet, system: BreakableSystem
+    ) -> None:
+        machine = {"node_id": "n1", "name": "n1", "cpu_milli": 1_000, "memory_mib": 1_000}
+        await fleet.client.send("RegisterNode", machine)
+        await fleet.client.send("HeartbeatNode", {"node_id": "n1"})
+        system.kill("write_side")
+        async with asyncio.timeout(WAIT_S_MAX):
+            while (await fleet.client.query("/v1/nodes/n1"))["status"] != "offline":
+                await asyncio.sleep(0.1)
+
     async def test_begins_again_what_it_had_not_ended_when_it_was_restarted(self, fleet: Fleet) -> None:
         before, after = Sleeper(), Sleeper()
         first = fleet.node(sleep=before.do)
