@@ -1,7 +1,8 @@
 """What an HTTP endpoint is given and what it gives back."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,10 +16,14 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 JSON = b"application/json"
+_ONCE = frozenset({b"idempotency-key", b"last-event-id", b"content-type"})
 
 
 class Request:
-    """What came in; `parameter` is the part of the path that its template leaves open, not yet checked."""
+    """What came in; `parameter` is the part of the path that its template leaves open, not yet checked.
+
+    Raises Malformed if a header that says who asks, for whom or what is there twice.
+    """
 
     __slots__ = ("_receive", "headers", "parameter", "scope")
 
@@ -26,6 +31,8 @@ class Request:
         self.scope = scope
         self.parameter = parameter
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        if len(self.headers) < len(scope["headers"]):
+            _refuse_repeated(scope["headers"])
         self._receive = receive
 
     @property
@@ -77,6 +84,14 @@ class Request:
         except TimeoutError:
             pass
         return BodyTooLarge(f"A body may be {bytes_max} bytes at most.")
+
+
+def _refuse_repeated(headers: Iterable[Header]) -> None:
+    """A gateway may look at the first of two and we at the last: whose tenant would it be? Raises Malformed."""
+    counted = Counter(name for name, _ in headers)
+    for name, count in counted.items():
+        if count > 1 and (name.startswith(b"foldwork-") or name in _ONCE):
+            raise Malformed(f"The header {name.decode('latin-1')} may be given once.")
 
 
 class Answer(NamedTuple):

@@ -1,11 +1,12 @@
 """Runs an application on uvicorn within a process that does other things as well.
 
-Guarantee: a client that sends slowly or without an end holds a connection for a bounded time and a bounded memory. When its task is
-cancelled the server stops listening, lets the requests under way end, within a bounded time, and only then returns.
+Guarantee: a client that sends slowly or without an end, or takes nothing of its answer, holds a connection for a bounded time and a bounded
+memory. What comes after a body is no header of its request. When its task is cancelled the server stops listening, lets the requests under
+way end, within a bounded time, and only then returns.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +14,8 @@ import structlog
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from infra.adapters.web import Application
+from infra.adapters.problem import Malformed, dump, problem
+from infra.adapters.web import PROBLEM, Application
 from infra.adapters.web_transport import JoiningTransport
 
 log = structlog.get_logger()
@@ -28,28 +30,55 @@ SOCKET_PING_S = 15.0
 
 
 class _Protocol(HttpToolsProtocol):
-    """uvicorn's, with a bound on the request line and headers, which the parser does not have."""
+    """uvicorn's, with a bound on all that is not a body, which the parser does not have, and with problem documents."""
 
     _in_head = False
-    _head_bytes = 0
+    _body_came = False
+    _framing_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
         super().connection_made(JoiningTransport(transport, self.loop))
 
     def data_received(self, data: bytes) -> None:
+        self._body_came = False
         super().data_received(data)
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
+        if not self._body_came and (self._in_head or (self.cycle is not None and self.cycle.more_body)):
+            self._framing_bytes += len(data)
+            if self._framing_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
                 self.send_400_response("The headers are too large.")
 
     def on_message_begin(self) -> None:
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._framing_bytes = True, 0
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A trailer is dropped: whoever let the request through has judged its head (RFC 9110, 6.5.1)."""
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._body_came, self._framing_bytes = True, 0
+        super().on_body(body)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what cannot be read, and close; without a word where the answer to an earlier request is still to come, or has begun."""
+        if self._may_refuse:
+            body = dump(problem(Malformed(msg)))
+            head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+            self.transport.write(head % (PROBLEM, len(body)) + body)
+        self.transport.close()
+
+    @property
+    def _may_refuse(self) -> bool:
+        """Whether what is written next answers the request that is being read."""
+        cycle: Any = self.cycle
+        if cycle is None or cycle.response_complete:
+            return True
+        return bool(cycle.more_body) and not cycle.response_started and not self.pipeline
 
     @property
     def waits_for_client(self) -> bool:
@@ -69,27 +98,39 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
-    async def close_slow_requests(self, request_s_max: float, check_s: float) -> None:
-        """Close connections whose client takes too long over one request, for ever."""
+    async def close_slow_clients(self, request_s_max: float, check_s: float) -> None:
+        """Close connections whose client takes too long over one request, or takes nothing of an answer for as long; for ever."""
         loop = asyncio.get_running_loop()
-        waiting: dict[_Protocol, tuple[object, float]] = {}
+        asking: _Since = {}
+        deaf: _Since = {}
         while True:
             await asyncio.sleep(check_s)
             now = loop.time()
-            waiting = {
-                protocol: known
-                if (known := waiting.get(protocol)) and known[0] is protocol.cycle
-                else (protocol.cycle, now)
-                for protocol in _waiting(self.server_state.connections)
-            }
-            for protocol, (_, since) in waiting.items():
-                if now - since > request_s_max:
-                    log.info("request.too_slow")
-                    protocol.transport.close()
+            connections = [each for each in self.server_state.connections if isinstance(each, _Protocol)]
+            asking = _since(asking, {each: each.cycle for each in connections if each.waits_for_client}, now)
+            untaken = {each: each.transport.get_write_buffer_size() for each in connections}
+            deaf = _since(deaf, {each: size for each, size in untaken.items() if size}, now)
+            for protocol in _longer_than(request_s_max, asking, now):
+                log.info("request.too_slow")
+                protocol.transport.close()
+            for protocol in _longer_than(request_s_max, deaf, now):
+                log.info("answer.not_taken")
+                # To close it would wait until the rest was taken.
+                protocol.transport.abort()
 
 
-def _waiting(connections: Iterable[object]) -> list[_Protocol]:
-    return [each for each in connections if isinstance(each, _Protocol) and each.waits_for_client]
+_Since = dict[_Protocol, tuple[object, float]]
+"""What a connection has looked like, and since when."""
+
+
+def _since(before: _Since, looks: Mapping[_Protocol, object], now: float) -> _Since:
+    return {
+        each: known if (known := before.get(each)) and known[0] == look else (look, now) for each, look in looks.items()
+    }
+
+
+def _longer_than(seconds: float, connections: _Since, now: float) -> Iterable[_Protocol]:
+    return [each for each, (_, since) in connections.items() if now - since > seconds]
 
 
 async def serve(
@@ -120,7 +161,7 @@ async def serve(
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(), name="uvicorn")
-    watching = asyncio.create_task(server.close_slow_requests(request_s_max, request_check_s), name="slow requests")
+    watching = asyncio.create_task(server.close_slow_clients(request_s_max, request_check_s), name="slow clients")
     try:
         await asyncio.shield(serving)
     except asyncio.CancelledError:
