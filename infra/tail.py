@@ -83,7 +83,7 @@ class Tail:
             answer.raise_for_status()
             yield None
             data: list[str] = []
-            async for line in answer.aiter_lines():
+            async for line in lines_of(answer):
                 if line.startswith("data:"):
                     data.append(line[5:].removeprefix(" "))
                 elif not line and data:
@@ -94,3 +94,12 @@ class Tail:
 
     async def close(self) -> None:
         await self._http.aclose()
+
+
+async def lines_of(answer: httpx.Response) -> AsyncIterator[str]:
+    """Lines of server-sent events. httpx's own also end at U+0085, U+2028 and U+2029, which may stand in the text of an event."""
+    rest = b""
+    async for part in answer.aiter_bytes():
+        *lines, rest = (rest + part).split(b"\n")
+        for line in lines:
+            yield line.decode().removesuffix("\r")

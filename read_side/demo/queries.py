@@ -9,6 +9,7 @@ from typing import TypeVar
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from infra.tail import lines_of
 from read_side.demo.client import RETRY_S_MAX, RETRY_S_MIN, TRY_AGAIN, UnexpectedAnswer
 from read_side.demo.scenario import JsonObject
 
@@ -120,7 +121,7 @@ class QueryClient:
         async with stream as reply:
             reply.raise_for_status()
             data: list[str] = []
-            async for line in reply.aiter_lines():
+            async for line in lines_of(reply):
                 if line.startswith("data:"):
                     data.append(line[5:])
                 elif not line and data:

@@ -1,6 +1,7 @@
 """Following the log over HTTP: each event once and in order, also when the query API goes away in between."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,6 +15,8 @@ from infra.tail import Tail
 pytestmark = pytest.mark.outside
 
 EVENTS_IN_THE_LOG = 1200
+PAGE_EVENTS_MAX = 100
+TEXT = "one\u2028event\u2029on one\x85line"
 
 
 class StubQueryApi:
@@ -57,7 +60,7 @@ class StubQueryApi:
 
     def _live(self, after: int) -> list[bytes]:
         numbers = range(after + 1, after + 1 + self.burst)
-        return [f'id: {n}\nevent: x\ndata: {{"position":\ndata: {n}}}\n\n'.encode() for n in numbers]
+        return [f'id: {n}\nevent: x\ndata: {{"position":\ndata: {n}, "text": "{TEXT}"}}\n\n'.encode() for n in numbers]
 
 
 @pytest.fixture
@@ -122,6 +125,10 @@ class TestATail:
         following = Tail(url, "default").follow(4)
         async with asyncio.timeout(5):
             assert [(await anext(following))["position"] for _ in range(3)] == [5, 6, 7]
+
+    async def test_gives_events_whole_whatever_their_text(self, api: tuple[StubQueryApi, str]) -> None:
+        async with contextlib.aclosing(Tail(api[1], "default").follow(4)) as events:
+            assert (await anext(events))["text"] == TEXT
 
     async def test_gives_up_when_nobody_answers_for_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(tail, "RECONNECT_S", 0.01)

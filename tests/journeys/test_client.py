@@ -50,6 +50,17 @@ class TestAClient:
                 await client.query("/v1/agents/b")
             assert refused.value.status == 404
 
+    @pytest.mark.parametrize("agent_id", ["c/delete#", "c/delete?", "c/../c/delete#"])
+    async def test_sends_the_command_that_was_named_whatever_the_id(
+        self, system: BreakableSystem, agent_id: str
+    ) -> None:
+        async with client_of(system, tenant="ids") as client:
+            with contextlib.suppress(Refused):
+                await client.send("CreateAgent", {**AGENT, "agent_id": "c"})
+            with pytest.raises(Refused):
+                await client.send("StartAgent", {"agent_id": agent_id})
+            assert (await client.query("/v1/agents/c"))["status"] == "created"
+
     async def test_gives_up_after_a_while(self, system: BreakableSystem) -> None:
         for commands in ("http://127.0.0.1:1", system.nats_url):
             async with Client(commands, "http://127.0.0.1:1", give_up_after_s=0.3) as client:

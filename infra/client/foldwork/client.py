@@ -9,7 +9,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
 import httpx
@@ -102,7 +102,7 @@ class Client:
         path = (await self._path_of(command)).split("/")
         for number, part in enumerate(path):
             if part.startswith("{"):
-                path[number] = str(fields.pop(part.strip("{}"), ""))
+                path[number] = quote(str(fields.pop(part.strip("{}"), "")), safe="")
         sent = {**headers, "Content-Type": "application/json"}
         return Answer.of(
             _read(await self._http.post(self._commands + "/".join(path), content=orjson.dumps(fields), headers=sent))

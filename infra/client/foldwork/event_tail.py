@@ -72,7 +72,7 @@ async def _raise_for(answer: httpx.Response) -> None:
 async def _records(answer: httpx.Response) -> AsyncIterator[tuple[int, dict[str, Any] | None]]:
     """The position that each record names, and the CloudEvent in it if there is one. Format: WHATWG HTML, 9.2."""
     position, data = -1, ""
-    async for line in answer.aiter_lines():
+    async for line in _lines(answer):
         name, _, value = line.partition(":")
         if name == "id":
             position = int(value)
@@ -81,3 +81,12 @@ async def _records(answer: httpx.Response) -> AsyncIterator[tuple[int, dict[str,
         elif not line and position >= 0:
             yield position, orjson.loads(data) if data else None
             position, data = -1, ""
+
+
+async def _lines(answer: httpx.Response) -> AsyncIterator[str]:
+    """Those of server-sent events. httpx's own also end at U+0085, U+2028 and U+2029, which may stand in the text of an event."""
+    rest = b""
+    async for part in answer.aiter_bytes():
+        *lines, rest = (rest + part).split(b"\n")
+        for line in lines:
+            yield line.decode().removesuffix("\r")
