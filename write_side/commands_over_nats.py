@@ -1,10 +1,12 @@
 """Commands as NATS requests: `cmd.<tenant>.<command>` is answered exactly as the command's HTTP route is.
 
 Guarantee: as over HTTP; a request that was not answered may have been carried out and is safe to repeat with the same Idempotency-Key. The
-processes of the write side share the requests (a queue group). Whatever is sent is answered, as long as it names a reply subject.
+processes of the write side share the requests (a queue group). Whatever is sent is answered, as long as its headers are UTF-8 and its reply
+subject is not one of ours.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from functools import cache
@@ -15,6 +17,7 @@ import structlog
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
+from infra.adapters.nats_client import outlive_messages
 from infra.adapters.nats_docs import asyncapi_document, asyncapi_page
 from infra.adapters.problem import Malformed
 from infra.adapters.web import Route, refusal
@@ -35,6 +38,8 @@ STOP_S_MAX = 10.0
 WATCH_S = 1.0
 RECONNECT_S = 0.5
 ANSWER_HEADER_BYTES_MAX = 4_096
+_OURS = re.compile(r"\$|(cmd|evt|work|live|lifecycle|seen)(-\d+)?(\.|$)")
+"""Reply subjects on which an answer would be taken for a request, an event or an order to JetStream, with our permissions."""
 
 
 class UnknownSubject(Malformed):
@@ -90,6 +95,10 @@ class CommandsOverNats:
 
         @subscriber
         async def take(message: NatsMessage) -> NatsResponse:
+            if _OURS.match(message.reply_to):
+                log.info("a request with a reply subject of ours is dropped")
+                message.reply_to = ""
+                return NatsResponse(b"")
             answer = await self.answer(message.raw_message.subject, message.headers, message.body)
             if len(answer.body) + ANSWER_HEADER_BYTES_MAX > client.max_payload:
                 answer = refusal(AnswerTooLarge(), {"path": message.raw_message.subject})
@@ -97,6 +106,7 @@ class CommandsOverNats:
 
         try:
             client = await broker.connect()
+            outlive_messages(client)
             await broker.start()
             yield client
         finally:

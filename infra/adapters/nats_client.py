@@ -179,6 +179,22 @@ class StreamClient(Client):
         self._on_change("closed")
 
 
+def outlive_messages(client: Client) -> None:
+    """Let no message end the read loop of a plain client: nats-py does so, in silence, where a subject or a header is not UTF-8.
+
+    Such a subject is given with U+FFFD in it; what cannot be read even so is dropped.
+    """
+    process = client._process_msg
+
+    async def process_or_drop(sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        try:
+            await process(sid, subject.decode(errors="replace").encode(), reply, data, headers)
+        except Exception as unreadable:
+            log.warning("message not taken", cause=type(unreadable).__name__)
+
+    client._process_msg = process_or_drop  # type: ignore[method-assign]  # its parser asks the instance
+
+
 def raise_for(error: Mapping[str, Any] | None) -> None:
     """Raise what an error of the JetStream API means; nothing for None."""
     if error is None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import nats
@@ -162,6 +163,37 @@ class TestWhatIsNoCommand:
         for number in range(50):
             await edge.client.publish("cmd.acme.StartAgent", b"\x00" * number, headers={"content-length": "x"})
         assert (await edge.ask("cmd.acme.CreateAgent", AGENT)).status == 201
+
+
+class TestAHostileMessage:
+    @pytest.mark.parametrize(
+        "frame",
+        [
+            b"PUB cmd.\xff\xfe.StartAgent 2\r\n{}\r\n",
+            b"PUB cmd.acme.StartAgent inbox.\xff 2\r\n{}\r\n",
+            b"HPUB cmd.acme.StartAgent 17 19\r\nNATS/1.0 \xff\xff\xff \r\n\r\n{}\r\n",
+            b"HPUB cmd.acme.StartAgent 19 21\r\nNATS/1.0\r\n\xff\xfe: \xff\r\n\r\n{}\r\n",
+        ],
+    )
+    async def test_does_not_keep_others_from_being_answered(
+        self, edge: Edge, embedded_nats: EmbeddedNats, frame: bytes
+    ) -> None:
+        where = urlsplit(embedded_nats.url)
+        reader, writer = await asyncio.open_connection(where.hostname, where.port)
+        writer.write(b'CONNECT {"verbose":false,"headers":true}\r\n' + frame + b"PING\r\n")
+        await asyncio.wait_for(reader.readuntil(b"PONG\r\n"), ANSWER_S_MAX)
+        assert (await edge.ask("cmd.acme.CreateAgent", AGENT)).status == 201
+        writer.close()
+
+    @pytest.mark.parametrize(
+        "subject", ["evt.acme.task.started", "work-3.acme.a.t", "$JS.API.STREAM.PURGE.X", "cmd.other.X"]
+    )
+    async def test_is_not_answered_where_only_we_may_speak(self, edge: Edge, subject: str) -> None:
+        heard = await edge.client.subscribe(subject)
+        await edge.client.publish("cmd.acme.CreateAgent", orjson.dumps(AGENT), reply=subject)
+        assert (await edge.ask("cmd.acme.CreateAgent", AGENT)).status == 201
+        with pytest.raises(nats.errors.TimeoutError):
+            await heard.next_msg(timeout=0.2)
 
 
 class TestTheServers:
