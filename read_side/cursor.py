@@ -57,6 +57,8 @@ def read_cursor(text: str, listing: str, tenant_id: str, filters: Filters, kinds
         raise CursorUnknown from None
     if [type(value) for value in key] != list(kinds) or digest != _digest(listing, tenant_id, filters, tuple(key)):
         raise CursorUnknown
+    if any("\x00" in value for value in key if isinstance(value, str)):
+        raise CursorUnknown  # made by hand: no key has what Postgres cannot hold
     return tuple(key)
 
 

@@ -48,6 +48,11 @@ class TestACursor:
         with pytest.raises(CursorUnknown):
             read_cursor(text, "/v1/agents", "default", {"status": "started"}, [str])
 
+    def test_is_unknown_when_it_was_made_of_what_no_key_has(self) -> None:
+        text = write_cursor("/v1/agents", "default", {}, ("a\x00",))
+        with pytest.raises(CursorUnknown):
+            read_cursor(text, "/v1/agents", "default", {}, [str])
+
     @pytest.mark.parametrize("text", ["", "short", "x" * 2_000, "a" * 30 + "=", "a b" * 10, "ä" * 30, "a" * 30 + "\n"])
     def test_of_another_form_is_malformed(self, text: str) -> None:
         with pytest.raises(CursorMalformed):
