@@ -6,6 +6,7 @@ Guarantee: none but that it ends when the task does. What comes while nobody lis
 import asyncio
 from collections.abc import AsyncGenerator
 
+from infra.adapters.nats_client import StreamClient
 from infra.adapters.nats_frames import token
 from infra.adapters.nats_stream import NatsEventStream
 from infra.adapters.web import Route
@@ -82,23 +83,40 @@ class TaskTexts:
                     pieces.get_nowait()
                 pieces.put_nowait(data)
 
-        client = await self._stream.client()
-        subscription = await client.attach(f"live.{token(tenant_id)}.task.{token(task_id)}", take)
         self.listeners += 1
+        subscription: tuple[StreamClient, int] | None = None
         try:
+            client = await self._stream.client()
+            subscription = client, await client.attach(f"live.{token(tenant_id)}.task.{token(task_id)}", take)
             yield b"retry: %d\n: listening\n\n" % RECONNECT_MS
-            while True:
-                try:
-                    async with asyncio.timeout(LOOK_S):
-                        piece = await pieces.get()
-                except TimeoutError:
-                    status = await self._status(tenant_id, task_id) or "unknown"
-                    if status in ENDED:
-                        yield b'event: ended\ndata: {"status":"%b"}\n\n' % status.encode()
-                        return
-                    yield b": still listening\n\n"
-                else:
-                    yield b"event: text\ndata: %b\n\n" % piece.replace(b"\r", b" ").replace(b"\n", b" ")
+            async for part in self._until_ended(tenant_id, task_id, pieces):
+                yield part
         finally:
             self.listeners -= 1
-            await client.detach(subscription)
+            if subscription is not None:
+                await subscription[0].detach(subscription[1])
+
+    async def _until_ended(
+        self, tenant_id: str, task_id: str, pieces: "asyncio.Queue[bytes]"
+    ) -> AsyncGenerator[bytes, None]:
+        """Looks at the task every LOOK_S. What is on its way when it ends is still shown, but nobody writes on for ever."""
+        clock = asyncio.get_running_loop().time
+        look_at, silent, was_over = clock() + LOOK_S, True, False
+        while True:
+            try:
+                async with asyncio.timeout_at(look_at):
+                    piece = await pieces.get()
+            except TimeoutError:
+                pass
+            else:
+                silent = False
+                yield b"event: text\ndata: %b\n\n" % piece.replace(b"\r", b" ").replace(b"\n", b" ")
+            if clock() < look_at:
+                continue
+            status = await self._status(tenant_id, task_id) or "unknown"
+            if status in ENDED and (silent or was_over):
+                yield b'event: ended\ndata: {"status":"%b"}\n\n' % status.encode()
+                return
+            if silent:
+                yield b": still listening\n\n"
+            look_at, silent, was_over = clock() + LOOK_S, True, status in ENDED

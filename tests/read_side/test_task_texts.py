@@ -105,6 +105,46 @@ class TestTheTextOfATask:
             assert [line async for line in lines] == ["event: ended", 'data: {"status":"completed"}']
         assert world.texts.listeners == 0
 
+    async def test_ends_with_the_task_though_its_worker_writes_on(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(task_texts, "LOOK_S", 0.5)
+
+        async def write_on() -> None:
+            while True:
+                await world.write({"number": 1})
+                await asyncio.sleep(0.001)
+
+        async with world.listening() as lines, asyncio.timeout(WAIT_S_MAX):
+            writing = asyncio.create_task(write_on())
+            await anext(lines)
+            world.board.status = "cancelled"
+            found = [line async for line in lines]
+            await end(writing)
+        assert found[-2:] == ["event: ended", 'data: {"status":"cancelled"}']
+
+    async def test_is_shown_to_no_more_than_there_is_room_for_while_nats_is_slow(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client, may_go = world.stream.client, asyncio.Event()
+
+        async def slow_client() -> Any:
+            await may_go.wait()
+            return await client()
+
+        monkeypatch.setattr(world.stream, "client", slow_client)
+        asked = [
+            asyncio.create_task(world.http.send(world.http.build_request("GET", "/v1/tasks/t.1/live"), stream=True))
+            for _ in range(5)
+        ]
+        done, _ = await asyncio.wait(asked, timeout=1)
+        may_go.set()
+        answers = await asyncio.gather(*asked)
+        assert [each.result().status_code for each in done] == [503] * 3
+        assert sorted(answer.status_code for answer in answers) == [200, 200, 503, 503, 503]
+        for answer in answers:
+            await answer.aclose()
+
     async def test_is_shown_to_all_who_listen_and_then_to_no_more(self, world: World) -> None:
         async with world.listening() as first, world.listening() as second:
             assert (await world.http.get("/v1/tasks/t.1/live")).status_code == 503
