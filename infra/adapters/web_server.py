@@ -6,6 +6,7 @@ way end, within a bounded time, and only then returns.
 """
 
 import asyncio
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -91,6 +92,17 @@ class _Protocol(HttpToolsProtocol):
         return bool(cycle.more_body)
 
 
+class _WebSocketLines(logging.Filter):
+    """Drops uvicorn's line for each WebSocket, which has the client's address and query, and its error for each one that was refused."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = str(record.msg)
+        return '"WebSocket %s"' not in text and text != "ASGI callable returned without completing handshake."
+
+
+_WEB_SOCKET_LINES = _WebSocketLines()
+
+
 class _Server(uvicorn.Server):
     """Signals are the business of the whole process."""
 
@@ -106,30 +118,41 @@ class _Server(uvicorn.Server):
         while True:
             await asyncio.sleep(check_s)
             now = loop.time()
-            connections = [each for each in self.server_state.connections if isinstance(each, _Protocol)]
-            asking = _since(asking, {each: each.cycle for each in connections if each.waits_for_client}, now)
-            untaken = {each: each.transport.get_write_buffer_size() for each in connections}
-            deaf = _since(deaf, {each: size for each, size in untaken.items() if size}, now)
-            for protocol in _longer_than(request_s_max, asking, now):
+            transports = {_transport_of(each): each for each in self.server_state.connections}
+            looks = {
+                transport: each.cycle
+                for transport, each in transports.items()
+                if isinstance(each, _Protocol) and each.waits_for_client
+            }
+            asking = _since(asking, looks, now)
+            deaf = _since(deaf, {each: each.taken for each in transports if each.get_write_buffer_size()}, now)
+            for transport in _longer_than(request_s_max, asking, now):
                 log.info("request.too_slow")
-                protocol.transport.close()
-            for protocol in _longer_than(request_s_max, deaf, now):
+                transport.close()
+            for transport in _longer_than(request_s_max, deaf, now):
                 log.info("answer.not_taken")
                 # To close it would wait until the rest was taken.
-                protocol.transport.abort()
+                transport.abort()
 
 
-_Since = dict[_Protocol, tuple[object, float]]
+_Since = dict[JoiningTransport, tuple[object, float]]
 """What a connection has looked like, and since when."""
 
 
-def _since(before: _Since, looks: Mapping[_Protocol, object], now: float) -> _Since:
+def _transport_of(connection: Any) -> JoiningTransport:
+    """The one that _Protocol was given; a WebSocket has it from there."""
+    transport = connection.transport
+    assert isinstance(transport, JoiningTransport)
+    return transport
+
+
+def _since(before: _Since, looks: Mapping[JoiningTransport, object], now: float) -> _Since:
     return {
         each: known if (known := before.get(each)) and known[0] == look else (look, now) for each, look in looks.items()
     }
 
 
-def _longer_than(seconds: float, connections: _Since, now: float) -> Iterable[_Protocol]:
+def _longer_than(seconds: float, connections: _Since, now: float) -> Iterable[JoiningTransport]:
     return [each for each, (_, since) in connections.items() if now - since > seconds]
 
 
@@ -159,6 +182,7 @@ async def serve(
         ws_ping_interval=SOCKET_PING_S,
         ws_ping_timeout=SOCKET_PING_S,
     )
+    logging.getLogger("uvicorn.error").addFilter(_WEB_SOCKET_LINES)
     server = _Server(config)
     serving = asyncio.create_task(server.serve(), name="uvicorn")
     watching = asyncio.create_task(server.close_slow_clients(request_s_max, request_check_s), name="slow clients")

@@ -22,6 +22,12 @@ class JoiningTransport(asyncio.Transport):
         self._call_soon = loop.call_soon
         self._parts: list[Data] = []
         self._size = 0
+        self._passed_on = 0
+
+    @property
+    def taken(self) -> int:
+        """How many bytes the socket has taken so far."""
+        return self._passed_on - self._transport.get_write_buffer_size()
 
     def write(self, data: Data) -> None:
         if not self._parts:
@@ -34,6 +40,7 @@ class JoiningTransport(asyncio.Transport):
     def _flush(self) -> None:
         parts = self._parts
         if parts:
+            self._passed_on += self._size
             self._parts, self._size = [], 0
             self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import socket
 from collections.abc import AsyncIterator
 
@@ -9,9 +10,13 @@ import pytest
 import pytest_asyncio
 
 from infra.adapters.web_server import HEAD_BYTES_MAX
-from tests.infra.web_world import HOST, LARGE_BYTES, World, serving
+from tests.infra.web_world import HOST, LARGE_BYTES, World, serving, until
 
 pytestmark = [pytest.mark.outside, pytest.mark.asyncio(loop_scope="module")]
+HANDSHAKE = (
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+)
 CHUNKED = b"POST /tenant HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
 
 
@@ -83,13 +88,17 @@ class TestWhatCannotBeRead:
 
 class TestAClientThatDoesNotRead:
     async def test_is_cut_off(self, world: World) -> None:
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        sock.connect((HOST, world.port))
-        sock.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        sock = _deaf(world, b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
         await asyncio.sleep(1.5)
         sock.settimeout(1)
         assert await asyncio.to_thread(_size_of_what_comes, sock) < LARGE_BYTES
+
+    @pytest.mark.parametrize("path", [b"/flood", b"/torrent"])
+    async def test_ends_what_it_does_not_listen_to(self, world: World, path: bytes) -> None:
+        upgrade = HANDSHAKE if path == b"/flood" else b""
+        with _deaf(world, b"GET %b HTTP/1.1\r\nHost: x\r\n%b\r\n" % (path, upgrade)):
+            await until(lambda: world.streams_open == 1)
+            await until(lambda: world.streams_open == 0)
 
     async def test_is_not_one_that_reads_slowly(self, world: World) -> None:
         reader, writer = await asyncio.open_connection(HOST, world.port, limit=1 << 16)
@@ -100,6 +109,28 @@ class TestAClientThatDoesNotRead:
             await asyncio.sleep(0.02)
         assert size > LARGE_BYTES
         writer.close()
+
+
+def _deaf(world: World, request: bytes) -> socket.socket:
+    """A client that has sent a request and reads nothing."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    sock.connect((HOST, world.port))
+    sock.sendall(request)
+    return sock
+
+
+class TestARefusedWebSocket:
+    async def test_leaves_neither_an_error_nor_an_address_in_the_log(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        for path in (b"/nowhere?stream=task-secret", b"/full"):
+            answer = await world.ask(b"GET %b HTTP/1.1\r\nHost: x\r\n%b\r\n" % (path, HANDSHAKE))
+            assert answer.startswith(b"HTTP/1.1 404" if b"nowhere" in path else b"HTTP/1.1 503")
+        lines = [record.getMessage() for record in caplog.records]
+        assert not [line for line in lines if HOST in line or "secret" in line]
+        assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 def _size_of_what_comes(sock: socket.socket) -> int:

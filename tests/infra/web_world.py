@@ -32,8 +32,13 @@ class World:
             Route("GET", "/large", self._large),
             Route("GET", "/slow", self._slow),
             Route("GET", "/stream", self._stream),
+            Route("GET", "/torrent", self._torrent),
         ]
-        sockets = [SocketRoute("/ws", self._messages), SocketRoute("/full", self._full)]
+        sockets = [
+            SocketRoute("/ws", self._messages),
+            SocketRoute("/flood", self._flood),
+            SocketRoute("/full", self._full),
+        ]
         self.application = Application(routes, WebMetrics(new_registry()), sockets)
 
     async def _hello(self, _: Request) -> Answer:
@@ -62,6 +67,16 @@ class World:
                 await asyncio.sleep(0.01)
         finally:
             self.streams_open -= 1
+
+    async def _flood(self, _: Request) -> AsyncGenerator[bytes, None]:
+        async def messages() -> AsyncGenerator[bytes, None]:
+            async for _ in self._parts():
+                yield b"x" * 1_000_000
+
+        return messages()
+
+    async def _torrent(self, request: Request) -> Stream:
+        return Stream(b"first ", await self._flood(request), b"text/plain")
 
     async def _stream(self, _: Request) -> Stream:
         return Stream(b"first ", self._parts(), b"text/plain")
