@@ -19,6 +19,8 @@ from infra.adapters.web_docs import Schema, components, document
 from infra.adapters.web_metrics import Tally, WebMetrics
 from infra.adapters.web_operations import documentation, operations
 from infra.adapters.web_origin import (
+    EXPECTED_VERSION,
+    IDEMPOTENCY_KEY,
     Sender,
     command_id_of,
     expected_version_of,
@@ -151,6 +153,7 @@ class CommandEdge:
     async def _execute_many(self, request: Request) -> Answer:
         sender = Sender(request)
         _refuse_query(request)
+        _refuse_headers_of_one(request)
         items = await self._batch_reader.read(request, sender)
         readable = [item for item in items if not isinstance(item, Rejection)]
         self._under_way += len(readable)
@@ -224,3 +227,11 @@ def _problem_of(error: Exception, command: str) -> dict[str, object]:
 def _refuse_query(request: Request) -> None:
     if request.query:
         raise InvalidFields([{"parameter": "", "in": "query", "detail": "there are no parameters in the query"}])
+
+
+def _refuse_headers_of_one(request: Request) -> None:
+    """Who sends these with many commands counts on them, and would do everything twice when it asks again."""
+    for parameter in (IDEMPOTENCY_KEY, EXPECTED_VERSION):
+        if parameter.name.lower().encode() in request.headers:
+            detail = "is of one command; each of many has a `command_id` of its own"
+            raise InvalidFields([{"parameter": parameter.name, "in": "header", "detail": detail}])

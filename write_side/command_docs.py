@@ -50,7 +50,7 @@ def batch_operation(settings: Settings) -> Operation:
         description=(
             f"Up to {settings.commands_per_request_max} commands. Each succeeds or fails on its own; what is not a command gets a "
             "4xx result. The fields are those of the command's own route, with the id beside them. `application/x-ndjson` takes "
-            "one command per line."
+            "one command per line. `Idempotency-Key` and `Foldwork-Expected-Version` are of one command and refused here."
         ),
         replies={
             200: Reply("One result per command.", results, headers={"Foldwork-Position": POSITION}),

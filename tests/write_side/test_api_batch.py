@@ -95,6 +95,14 @@ class TestACommandIdInABatch:
         assert (await results(api, {**CREATE, "command_id": command_id}))[0]["errors"][0]["pointer"] == "/command_id"
 
 
+class TestABatchWithAHeaderOfOneCommand:
+    @pytest.mark.parametrize("header", [{"idempotency_key": "k"}, {"foldwork_expected_version": "1"}])
+    async def test_is_refused_rather_than_done_twice(self, api: CommandApi, header: dict[str, str]) -> None:
+        answer = await api.post("/v1/commands", [CREATE], **header)
+        assert (answer.status_code, answer.json()["errors"][0]["in"]) == (422, "header")
+        assert await api.log.head() == 0
+
+
 class TestARequestThatIsNoBatch:
     @pytest.mark.parametrize(
         ("body", "status"), [(b"", 400), (b"{", 400), (b"{}", 422), (b"null", 422), (b"[" * 100_000, 400)]
