@@ -15,7 +15,6 @@ from infra.tail import Tail
 pytestmark = pytest.mark.outside
 
 EVENTS_IN_THE_LOG = 1200
-PAGE_EVENTS_MAX = 100
 TEXT = "one\u2028event\u2029on one\x85line"
 
 
