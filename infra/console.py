@@ -12,8 +12,10 @@ import psycopg
 import typer
 from nats.errors import Error as NatsError
 from pydantic import ValidationError
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from infra.errors import Fault, Rejection
 from infra.settings import Settings
@@ -25,6 +27,10 @@ T = TypeVar("T")
 
 # A pipe or a file has no width of its own: give it room, so that nothing is cut off.
 _PIPE_COLUMNS = 200
+CELL_CHARACTERS_MAX = 4_000
+_GAP = 2
+# What is wider may go on below, and has at least so much room for it.
+_FOLDED_COLUMNS_MIN = 40
 
 stdout = Console(highlight=False)
 stderr = Console(stderr=True, highlight=False)
@@ -76,17 +82,37 @@ def print_json(value: Any) -> None:
     typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str))
 
 
+def plain(text: str, characters_max: int = CELL_CHARACTERS_MAX) -> str:
+    """On one line, without what a terminal would obey, and cut off where it is long."""
+    shown = "".join(character if character.isprintable() else " " for character in text[: characters_max + 1])
+    return shown if len(shown) <= characters_max else shown[: characters_max - 1] + "…"
+
+
 def print_table(title: str, rows: Iterable[Mapping[str, Any]], columns: tuple[str, ...]) -> None:
-    """One line for each row; a missing value is a dash. Nothing but the title when there are no rows."""
+    """One line for each row; a missing value is a dash. Nothing but the title when there are no rows.
+
+    No column is left out and no value cut off: on a terminal a long value goes on below, and where even that is not enough
+    room the terminal breaks the lines. What stands in the rows is text, whoever wrote it, and never markup.
+    """
     shown = list(rows)
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    stdout.print(f"[bold]{title}[/]" if shown else f"[bold]{title}[/]\n  none")
+    if not shown:
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
+    room = -_GAP
     for column in columns:
-        numeric = bool(shown) and all(isinstance(row.get(column), int | float) for row in shown)
+        heading, cells = column.replace("_", " "), [_cell(column, row.get(column)) for row in shown]
+        numeric = all(isinstance(row.get(column), int | float) for row in shown)
         align: Literal["left", "right"] = "right" if numeric else "left"
-        table.add_column(column.replace("_", " "), justify=align, header_style="dim", no_wrap=True)
+        width = max(map(cell_len, (heading, *cells)))
+        is_folded = stdout.is_terminal and width > _FOLDED_COLUMNS_MIN
+        table.add_column(heading, justify=align, header_style="dim", no_wrap=not is_folded, overflow="fold")
+        room += _GAP + (_FOLDED_COLUMNS_MIN if is_folded else width)
     for row in shown:
-        table.add_row(*(_cell(column, row.get(column)) for column in columns))
-    stdout.print(table if shown else f"[bold]{title}[/]\n  none")
+        table.add_row(*(Text(_cell(column, row.get(column))) for column in columns))
+    if room > stdout.width:
+        table.width = room
+    stdout.print(table, crop=False)
 
 
 def print_rows(title: str, rows: Iterable[Mapping[str, Any]], columns: tuple[str, ...], output: Output) -> None:
@@ -105,4 +131,4 @@ def _cell(column: str, value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-    return str(value)
+    return plain(str(value))

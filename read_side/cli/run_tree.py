@@ -9,6 +9,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from events.run_parts import RunError
+from infra.console import plain
 from projections.run_directory import RunRow
 from projections.run_tasks import AwaitedByTask, RunTaskRow
 
@@ -34,12 +35,6 @@ STYLES = {
     "compensation_skipped": "yellow",
 }
 """What each status of a run or a task looks like."""
-
-
-def plain(text: str, characters_max: int) -> str:
-    """On one line, without what a terminal would obey, and cut off where it is long."""
-    shown = "".join(character if character.isprintable() else " " for character in text[: characters_max + 1])
-    return shown if len(shown) <= characters_max else shown[: characters_max - 1] + "…"
 
 
 def span(seconds: float) -> str:

@@ -42,7 +42,7 @@ from events.run_parts import (
 from infra.patterns.projection import Key
 from projections.run_directory import RUN_DIRECTORY, RunRow
 from projections.run_tasks import RUN_TASKS, RunTaskRow
-from read_side.cli.run_tree import CHILDREN_MAX, picture_of, plain, span
+from read_side.cli.run_tree import CHILDREN_MAX, picture_of, span
 from read_side.runs import as_shown
 from tests.read_side.cli.local_api import START, started, task
 
@@ -210,6 +210,3 @@ class TestAText:
     )
     def test_of_a_time_is_short(self, seconds: float, text: str) -> None:
         assert span(seconds) == text
-
-    def test_that_is_too_long_is_cut_off(self) -> None:
-        assert (plain("abcd", 4), plain("abcde", 4)) == ("abcd", "abc…")
