@@ -233,14 +233,14 @@ class Operations:
     async def request_rebuild(self, consumer: str) -> None:
         query = "UPDATE checkpoint SET rebuild = true WHERE consumer = %s AND shard = %s AND kind = 'projection'"
         if not await self._change(query, (consumer, self._shard)):
-            raise ConsumerUnknown("There is no projection of that name.")
+            raise ConsumerUnknown("There is no projection of that name (a saga is not built anew).")
 
     async def retry_dead_letters(self, consumer: str, stream_id: str | None = None) -> int:
-        """Have the parked events of a stream (or all) handled again, in order; gives their number."""
+        """Have the parked events of a stream (or all) handled again, in order; gives their number. Raises ConsumerUnknown."""
         return await self._want("retry", consumer, stream_id)
 
     async def discard_dead_letters(self, consumer: str, stream_id: str | None = None) -> int:
-        """Have the parked events of a stream (or all) forgotten; gives their number."""
+        """Have the parked events of a stream (or all) forgotten; gives their number. Raises ConsumerUnknown."""
         return await self._want("discard", consumer, stream_id)
 
     async def _want(self, what: str, consumer: str, stream_id: str | None) -> int:
@@ -248,4 +248,7 @@ class Operations:
         UPDATE dead_letter SET wanted = %s
         WHERE consumer = %s AND shard = %s AND (%s::text IS NULL OR stream_id = %s)
         """
-        return await self._change(query, (what, consumer, self._shard, stream_id, stream_id))
+        count = await self._change(query, (what, consumer, self._shard, stream_id, stream_id))
+        if not count and consumer not in {found.consumer for found in await self.list_consumers()}:
+            raise ConsumerUnknown
+        return count

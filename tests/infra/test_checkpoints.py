@@ -157,10 +157,13 @@ class TestAnOperator:
     async def test_wants_something_of_all_streams_or_of_one(
         self, connection: Connection, operations: Operations
     ) -> None:
+        await BOARD.read(connection)
         for position, stream_id in ((3, "box-a"), (5, "box-b")):
             await BOARD.write(connection, 0, [park([(record(position, stream_id), "poison")])])
         assert await operations.discard_dead_letters("box_board", "box-b") == 1
-        assert await operations.retry_dead_letters("empty_boxes") == 0
+        assert await operations.retry_dead_letters("box_board", "box-c") == 0
+        with pytest.raises(ConsumerUnknown):
+            await operations.retry_dead_letters("bored_boxes")
         assert [letter.wanted for letter in await operations.list_dead_letters()] == ["park", "discard"]
         assert await operations.retry_dead_letters("box_board") == 2
 
