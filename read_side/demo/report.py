@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pydantic import JsonValue
 from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from infra.console import Output, print_json, stdout
 from read_side.demo.checks import Check
@@ -42,7 +43,8 @@ def show(report: Report, output: Output) -> None:
         table.add_column(column, justify=justify, header_style="dim")  # type: ignore[arg-type]  # "left" and "right"
     for check in report.checks:
         colour, mark = ("green", "ok") if check.ok else ("bold red", "DIFFERS")
-        table.add_row(f"[{colour}]{mark}[/]", check.name, _text(check.expected), f"[{colour}]{_text(check.found)}[/]")
+        found = Text(_text(check.found), style=colour)
+        table.add_row(Text(mark, style=colour), Text(check.name), Text(_text(check.expected)), found)
     stdout.print(table)
     for picture in report.pictures:
         stdout.print()
