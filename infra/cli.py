@@ -8,6 +8,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import aclosing
 from dataclasses import asdict
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any, TypeVar
@@ -127,20 +128,23 @@ def migrate() -> None:
 def tail(
     event_type: Annotated[str | None, typer.Option("--type", help="Only this type, for example agent.started.")] = None,
     after: Annotated[
-        int | None, typer.Option(min=0, help=f"Begin after this position. [the last {TAIL_EVENTS}]")
+        int | None,
+        typer.Option(min=0, help=f"Begin after this position; without it, with the last {TAIL_EVENTS} of the log."),
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as events come.")] = False,
+    stream: Annotated[str | None, typer.Option(help="Only this stream, for example agent-ada.")] = None,
     tenant: Annotated[str, typer.Option(help="Whose events.")] = "default",
     output: OutputOption = Output.table,
 ) -> None:
     """Print events, one a line; with --output json as CloudEvents."""
-    log = Tail(system.part_url(settings(), "read_side"), tenant, event_type)
+    log = Tail(system.part_url(settings(), "read_side"), tenant, event_type, stream)
 
     async def work() -> None:
         try:
             begin = max(0, await log.head() - TAIL_EVENTS) if after is None else after
-            async for event in log.follow(begin) if follow else log.past(begin):
-                _print_event(event, output)
+            async with aclosing(log.follow(begin) if follow else log.past(begin)) as found:
+                async for event in found:
+                    _print_event(event, output)
         finally:
             await log.close()
 
@@ -152,13 +156,11 @@ def _print_event(event: CloudEvent, output: Output) -> None:
         typer.echo(orjson.dumps(event))
         return
     data = orjson.dumps(event.get("data", {})).decode()
-    stdout.print(
-        f"{event['position']:>9}  {event['time'][:23]}  {event['type']:<28}  {event['subject']}  {data}",
-        markup=False,
-        overflow="ellipsis",
-        no_wrap=stdout.is_terminal,
-        soft_wrap=not stdout.is_terminal,
-    )
+    line = f"{event['position']:>9}  {event['time'][:23]}  {event['type']:<28}  {event['subject']}  {data}"
+    if stdout.is_terminal:
+        stdout.print(line, markup=False, overflow="ellipsis", no_wrap=True)
+    else:
+        typer.echo(line)
 
 
 @projections.command("list")

@@ -72,8 +72,11 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         fail(f"A server cannot be reached: {failure}\nIs the system up? See `foldwork status`.")
     except psycopg.ProgrammingError as failure:
         fail(f"Postgres cannot be asked: {failure}")
-    except httpx.HTTPError as failure:
-        fail(f"The query API does not answer: {failure}\nIs the system up? See `foldwork status`.")
+    except httpx.RequestError as failure:
+        url, cause = failure.request.url, str(failure) or type(failure).__name__
+        fail(
+            f"Nothing answers at {url.scheme}://{url.netloc.decode()}: {cause}\nIs the system up? See `foldwork status`."
+        )
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 

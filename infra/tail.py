@@ -4,12 +4,15 @@ Guarantee: in order of position, each event once, also across a restart of the q
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from time import monotonic
 from typing import Any
 
 import httpx
 import orjson
+
+from infra.refusal import Refused, refusal_of
 
 PAGE_EVENTS = 500
 REQUEST_S_MAX = 10.0
@@ -20,6 +23,10 @@ KEPT_ALIVE_S_MAX = 60.0
 """A live stream says something every 15 s; one that says nothing for so long is dead, whatever the network makes of it."""
 
 CloudEvent = dict[str, Any]
+
+
+class Unavailable(Refused):
+    """The query API cannot answer at the moment."""
 
 
 class Tail:
@@ -36,16 +43,14 @@ class Tail:
 
     async def head(self) -> int:
         """The position of the last event, as far as a read model knows of it."""
-        answer = await self._http.get("/v1/projections")
-        answer.raise_for_status()
+        answer = await _answered(await self._http.get("/v1/projections"))
         return max((row["position"] + row["lag"] for row in answer.json()["data"]), default=0)
 
-    async def past(self, after: int) -> AsyncIterator[CloudEvent]:
+    async def past(self, after: int) -> AsyncGenerator[CloudEvent]:
         """What is there now, page by page."""
         while True:
             query: dict[str, Any] = {"after": after, "limit": PAGE_EVENTS, **self._filter}
-            answer = await self._http.get("/v1/events", params=query)
-            answer.raise_for_status()
+            answer = await _answered(await self._http.get("/v1/events", params=query))
             page = answer.json()
             for event in page["data"]:
                 yield event
@@ -54,25 +59,27 @@ class Tail:
                 return
             after = int(page["next_cursor"])
 
-    async def follow(self, after: int) -> AsyncIterator[CloudEvent]:
-        """What is there and what comes; connects again from the last position when the connection breaks."""
+    async def follow(self, after: int) -> AsyncGenerator[CloudEvent]:
+        """What is there and what comes; connects again from the last position when the connection breaks or a server is away.
+
+        Raises Refused, and what was the matter if nobody answers for SILENCE_S_MAX.
+        """
         broken_since: float | None = None
         while True:
             try:
-                async for event in self._stream(after):
-                    broken_since = None
-                    if event is not None:
-                        after = event["position"]
-                        yield event
-            except (httpx.TransportError, httpx.HTTPStatusError) as broken:
-                if isinstance(broken, httpx.HTTPStatusError) and not broken.response.is_server_error:
-                    raise
+                async with aclosing(self._stream(after)) as events:
+                    async for event in events:
+                        broken_since = None
+                        if event is not None:
+                            after = event["position"]
+                            yield event
+            except (httpx.TransportError, Unavailable):
                 broken_since = broken_since or monotonic()
                 if monotonic() - broken_since > SILENCE_S_MAX:
                     raise
             await asyncio.sleep(RECONNECT_S)
 
-    async def _stream(self, after: int) -> AsyncIterator[CloudEvent | None]:
+    async def _stream(self, after: int) -> AsyncGenerator[CloudEvent | None]:
         """One connection, None once it stands; a record is lines up to an empty one (WHATWG HTML, server-sent events)."""
         query: dict[str, Any] = {"after": after, **self._filter}
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
@@ -80,7 +87,7 @@ class Tail:
         async with self._http.stream(
             "GET", "/v1/events/stream", params=query, headers=headers, timeout=timeout
         ) as answer:
-            answer.raise_for_status()
+            await _answered(answer)
             yield None
             data: list[str] = []
             async for line in lines_of(answer):
@@ -103,3 +110,11 @@ async def lines_of(answer: httpx.Response) -> AsyncIterator[str]:
         *lines, rest = (rest + part).split(b"\n")
         for line in lines:
             yield line.decode().removesuffix("\r")
+
+
+async def _answered(answer: httpx.Response) -> httpx.Response:
+    """The answer if it is one. Raises Refused with what the problem document says, Unavailable if it may be better soon."""
+    if answer.is_success:
+        return answer
+    await answer.aread()
+    raise (Unavailable if answer.is_server_error else Refused)(refusal_of(answer))

@@ -14,10 +14,11 @@ from urllib.parse import quote
 
 import httpx
 import orjson
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel, JsonValue
 
-from infra.errors import Fault, Rejection
+from infra.errors import Fault
 from infra.ids import new_id
+from infra.refusal import Refused, refusal_of
 
 PAGE_ROWS = 1_000
 REQUEST_S_MAX = 30.0
@@ -26,10 +27,6 @@ RETRY_S = 0.2
 NOT_YET = frozenset({503, 504})
 
 JsonObject = dict[str, JsonValue]
-
-
-class Refused(Rejection):
-    """The request was refused."""
 
 
 class NotAnswering(Fault):
@@ -55,26 +52,6 @@ class Seen(NamedTuple):
 
     found: JsonObject
     position: int
-
-
-class _Field(BaseModel):
-    """Where in what was sent something is wrong."""
-
-    pointer: str | None = None
-    parameter: str | None = None
-    detail: str = ""
-
-    def __str__(self) -> str:
-        where = self.pointer if self.pointer is not None else self.parameter
-        return f"  {where or 'the body'}: {self.detail}"
-
-
-class _Problem(BaseModel):
-    """A problem document (RFC 9457)."""
-
-    title: str = ""
-    detail: str | None = None
-    errors: list[_Field] = []
 
 
 @cache
@@ -165,12 +142,7 @@ def _silent(which: str, url: str, failure: Exception) -> NotAnswering:
 def _accepted(reply: httpx.Response) -> httpx.Response:
     if reply.is_success:
         return reply
-    try:
-        problem = _Problem.model_validate_json(reply.content)
-    except ValidationError:
-        problem = _Problem()
-    what = problem.detail or problem.title or f"The answer is {reply.status_code} {reply.reason_phrase}."
-    raise Refused("\n".join([what, *map(str, problem.errors), *_next_step(reply)]))
+    raise Refused("\n".join([refusal_of(reply), *_next_step(reply)]))
 
 
 def _next_step(reply: httpx.Response) -> list[str]:

@@ -16,7 +16,9 @@ from read_side.cli.client import Client
 JSON, YAML = "application/json", "application/yaml"
 
 TenantOption = Annotated[str, typer.Option("--tenant", help="Whose.")]
-ActorOption = Annotated[str | None, typer.Option("--actor", help="Who asks, as the log is to say. [anonymous]")]
+ActorOption = Annotated[
+    str | None, typer.Option("--actor", help="Who asks, as the log is to say; without it, anonymous.")
+]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="table or json")]
 LabelOption = Annotated[list[str] | None, typer.Option("--label", help="name=value; may be given several times.")]
 

@@ -1,6 +1,7 @@
 """Draws a run once, or again and again until it has ended."""
 
 import asyncio
+from contextlib import aclosing
 from datetime import UTC, datetime
 
 from rich.console import RenderableType
@@ -34,10 +35,11 @@ async def show(client: Client, tail: Tail | None, run_id: str, position: int, ou
 
 
 async def _follow(view: RunView, tail: Tail) -> None:
-    async for event in tail.follow(view.position):
-        view.apply(event)
-        if view.ended:
-            return
+    async with aclosing(tail.follow(view.position)) as events:
+        async for event in events:
+            view.apply(event)
+            if view.ended:
+                return
 
 
 async def _draw(view: RunView, tail: Tail) -> None:

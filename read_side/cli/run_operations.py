@@ -85,7 +85,7 @@ def fork(
         str | None, typer.Option("--input", "-i", help="What it goes on with instead: JSON, or @FILE.")
     ] = None,
     label: LabelOption = None,
-    new_run_id: Annotated[str | None, typer.Option("--new-run-id", help="[a new one]")] = None,
+    new_run_id: Annotated[str | None, typer.Option("--new-run-id", help="An id of your own for the new run.")] = None,
     tenant: TenantOption = "default",
     actor: ActorOption = None,
     output: OutputOption = Output.table,

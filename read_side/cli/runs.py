@@ -38,8 +38,10 @@ FollowOption = Annotated[
 def start(
     workflow_id: Annotated[str, typer.Argument(help="For example travel.book-trip.")],
     input_text: Annotated[str | None, typer.Option("--input", "-i", help="JSON, or @FILE with JSON or YAML.")] = None,
-    workflow_version: Annotated[str | None, typer.Option("--version", help="[the active one]")] = None,
-    run_id: Annotated[str | None, typer.Option("--run-id", help="An id of your own. [a new one]")] = None,
+    workflow_version: Annotated[
+        str | None, typer.Option("--version", help="This version of the workflow; without it, the active one.")
+    ] = None,
+    run_id: Annotated[str | None, typer.Option("--run-id", help="An id of your own for the run.")] = None,
     label: LabelOption = None,
     key: Annotated[
         str | None, typer.Option("--key", help="Idempotency key: given again, it starts nothing new.")

@@ -25,7 +25,10 @@ TERMINATED = 128 + signal.SIGTERM
 
 def demo(
     data: Annotated[
-        Path | None, typer.Option("--data", help="Recorded input. [FOLDWORK_DATA, ../shared/data, else our own]")
+        Path | None,
+        typer.Option(
+            "--data", help="Recorded input; without it FOLDWORK_DATA, ../shared/data or a smaller one of our own."
+        ),
     ] = None,
     output: Annotated[Output, typer.Option("--output", "-o", help="table or json")] = Output.table,
     chaos: Annotated[bool, typer.Option("--chaos", help="Kill every process again and again meanwhile.")] = False,

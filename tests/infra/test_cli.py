@@ -2,9 +2,10 @@
 
 import asyncio
 import tempfile
-from collections.abc import Iterator
-from importlib.metadata import EntryPoint
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 
 import orjson
 import psycopg
@@ -40,7 +41,7 @@ class TestWhereNothingRuns:
         monkeypatch.setenv("FOLDWORK_QUERY_PORT", "1")
         result = foldwork("events", "tail")
         assert result.exit_code == 1
-        assert "The query API does not answer" in result.stderr
+        assert "Nothing answers at http://127.0.0.1:1: " in result.stderr
 
     @pytest.mark.parametrize(
         ("url", "told"),
@@ -68,6 +69,14 @@ class TestTheCommandLine:
         assert result.exit_code == 1
         assert "FOLDWORK_SHARD" in result.stderr
 
+    def test_shows_the_help_of_every_option(self) -> None:
+        """What stands in square brackets is markup to what prints it, and is not shown."""
+        sides = [entry.load() for entry in entry_points(group=cli.COMMANDS)]
+        apps = [cli.app, *(side if isinstance(side, typer.Typer) else _alone(side) for side in sides)]
+        words = [word for app in apps for command in _commands(typer.main.get_command(app)) for word in _helps(command)]
+        assert len(words) > 50
+        assert [word for word in words if "[" in word] == []
+
     def test_refuses_wrong_usage_with_2(self) -> None:
         assert foldwork("projections", "pause").exit_code == 2
 
@@ -83,6 +92,23 @@ class TestTheCommandLine:
     def test_has_no_colour_when_none_is_wanted(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("NO_COLOR", "1")
         assert "\x1b[" not in foldwork("status").output
+
+
+def _alone(command: Callable[..., None]) -> typer.Typer:
+    app = typer.Typer()
+    app.command()(command)
+    return app
+
+
+def _commands(command: Any) -> Iterator[Any]:
+    yield command
+    for below in getattr(command, "commands", {}).values():
+        yield from _commands(below)
+
+
+def _helps(command: Any) -> Iterator[str]:
+    yield command.help or ""
+    yield from (parameter.help or "" for parameter in command.params if hasattr(parameter, "help"))
 
 
 def a_command() -> None:
@@ -194,6 +220,12 @@ class TestOperatingConsumers:
     def test_dead_letters_can_be_retried(self) -> None:
         assert "0 parked events" in foldwork("dead-letters", "retry", "board", "--stream", "agent-2").stdout
         assert "1 parked events" in foldwork("dead-letters", "retry", "board").stdout
+
+    @pytest.mark.parametrize("command", [("retry", "bored"), ("discard", "bored", "--yes")])
+    def test_dead_letters_of_an_unknown_consumer_are_a_plain_error(self, command: tuple[str, ...]) -> None:
+        result = foldwork("dead-letters", *command)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "There is no consumer of that name." in result.stderr
 
     def test_dead_letters_are_dropped_only_after_a_yes(self) -> None:
         assert foldwork("dead-letters", "discard", "board", answer="n\n").exit_code == 1

@@ -9,7 +9,9 @@ import httpx
 import orjson
 import pytest
 
-from infra import tail
+from infra import cli, tail
+from infra.console import Output
+from infra.refusal import Refused
 from infra.tail import Tail
 
 pytestmark = pytest.mark.outside
@@ -22,14 +24,14 @@ class StubQueryApi:
     """Speaks as much of the query API as a tail needs, and hangs up after `burst` live events.
 
     `page_max` is how many events it sends at most, however many are asked for. `silent`: it does not hang up and sends nothing more.
-    `trouble` are statuses that come before it answers.
+    `refusals` are statuses, with what they say, that come before it answers; 200 is none.
     """
 
     def __init__(self, burst: int) -> None:
         self.burst = burst
         self.page_max = 1_000
         self.silent = False
-        self.trouble: list[int] = []
+        self.refusals: list[tuple[int, str]] = []
         self.asked: list[str] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -38,7 +40,11 @@ class StubQueryApi:
         query = {name: values[0] for name, values in parse_qs(target.query).items()}
         self.asked.append(target.path)
         after = int(query.get("after", 0))
-        status = self.trouble.pop(0) if self.trouble else 200
+        status, detail = self.refusals.pop(0) if self.refusals else (200, "")
+        if status != 200:
+            body = orjson.dumps({"status": status, "detail": detail, "errors": [{"parameter": "type", "detail": "x"}]})
+            await self._write(writer, status, "application/problem+json", body)
+            return
         if target.path == "/v1/events/stream":
             body = b": hello\n\n" + b"".join(self._live(after))
             kind = "text/event-stream"
@@ -52,7 +58,10 @@ class StubQueryApi:
             events = [{"position": n, "type": query.get("type")} for n in range(after + 1, last + 1)]
             body = orjson.dumps({"data": events, "next_cursor": None if last == EVENTS_IN_THE_LOG else str(last)})
             kind = "application/json"
-        writer.write(f"HTTP/1.1 {status} -\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\n".encode() + body)
+        await self._write(writer, 200, kind, body)
+
+    async def _write(self, writer: asyncio.StreamWriter, status: int, kind: str, body: bytes) -> None:
+        writer.write(f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\n".encode() + body)
         await writer.drain()
         if not self.silent:
             writer.close()
@@ -102,17 +111,12 @@ class TestATail:
         monkeypatch.setattr(tail, "SILENCE_S_MAX", 0.15)
         stub, url = api
         stub.burst = 0
-        stub.trouble = [503, 200, 503, 200, 503]
+        stub.refusals = [(503, "Not now."), (200, ""), (503, "Not now."), (200, ""), (503, "Not now.")]
         following = asyncio.ensure_future(anext(Tail(url, "default").follow(4)))
         while len(stub.asked) < 6:
             await asyncio.sleep(0.01)
         stub.burst = 1
         assert (await asyncio.wait_for(following, 5))["position"] == 5
-
-    async def test_says_at_once_what_it_must_not_ask(self, api: tuple[StubQueryApi, str]) -> None:
-        api[0].trouble = [422]
-        with pytest.raises(httpx.HTTPStatusError):
-            await anext(Tail(api[1], "default").follow(0))
 
     async def test_connects_again_when_the_other_side_says_nothing_any_more(
         self, api: tuple[StubQueryApi, str], monkeypatch: pytest.MonkeyPatch
@@ -129,8 +133,33 @@ class TestATail:
         async with contextlib.aclosing(Tail(api[1], "default").follow(4)) as events:
             assert (await anext(events))["text"] == TEXT
 
+    async def test_goes_on_when_a_server_was_away(
+        self, api: tuple[StubQueryApi, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tail, "RECONNECT_S", 0.01)
+        api[0].refusals = [(503, "Not now."), (504, "Too late.")]
+        assert (await anext(Tail(api[1], "default").follow(4)))["position"] == 5
+        assert len(api[0].asked) == 3
+
+    async def test_says_what_was_wrong_with_what_was_asked(self, api: tuple[StubQueryApi, str]) -> None:
+        log = Tail(api[1], "default", "agent.nothing")
+        for events in (log.past(0), log.follow(0)):
+            api[0].refusals = [(422, "Some of it is wrong.")]
+            with pytest.raises(Refused) as refused:
+                await anext(events)
+            assert str(refused.value) == "Some of it is wrong.\n  type: x"
+
     async def test_gives_up_when_nobody_answers_for_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(tail, "RECONNECT_S", 0.01)
         monkeypatch.setattr(tail, "SILENCE_S_MAX", 0.05)
         with pytest.raises(httpx.ConnectError):
             await anext(Tail("http://127.0.0.1:1", "default").follow(0))
+
+
+class TestAPrintedEvent:
+    def test_is_one_line_in_a_pipe_however_long_it_is(self, capsys: pytest.CaptureFixture[str]) -> None:
+        data = {f"field {number}": "some words and more of them" for number in range(20)}
+        event = {"position": 1, "time": "2026-11-22T03:41:56.350733Z", "type": "a.b", "subject": "a-1", "data": data}
+        cli._print_event(event, Output.table)
+        (line,) = capsys.readouterr().out.splitlines()
+        assert line.endswith(orjson.dumps(data).decode())

@@ -6,8 +6,9 @@ import pytest
 
 from events.run import RunCompleted, RunFaulted, RunRetried, RunTaskCompleted, RunTaskFaulted
 from events.run_parts import JobAwaited, RunError
+from infra.refusal import Refused
 from read_side.cli import run_view
-from read_side.cli.client import Client, Refused
+from read_side.cli.client import Client
 from read_side.cli.run_view import RunView
 from tests.read_side.cli.local_api import LocalApi, started, task
 
