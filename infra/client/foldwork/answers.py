@@ -23,7 +23,8 @@ class Refused(Exception):
     """Foldwork understood what was asked and refused it; asking again changes nothing."""
 
     def __init__(self, problem: Mapping[str, Any]) -> None:
-        super().__init__(f"{problem.get('detail')} ({problem.get('status')})")
+        wrong = "".join(f"\n  {_place(each)}: {each.get('detail')}" for each in problem.get("errors") or ())
+        super().__init__(f"{problem.get('detail')} ({problem.get('status')}){wrong}")
         self.problem = problem
 
     @property
@@ -34,6 +35,11 @@ class Refused(Exception):
     def code(self) -> str:
         """The stable name of the reason, for example `agent-already-started`."""
         return str(self.problem.get("type", "")).rpartition("/")[2]
+
+
+def _place(wrong: Mapping[str, Any]) -> str:
+    """Where in what was sent something is wrong."""
+    return str(wrong.get("pointer") or wrong.get("parameter") or "the body")
 
 
 class Unavailable(Exception):

@@ -132,17 +132,26 @@ class Client:
         return Answer.of(_raise_for(int((reply.headers or {}).get("Foldwork-Status", 503)), orjson.loads(reply.data)))
 
     async def _until_answered(self, ask: Callable[[], Awaitable[T]]) -> T:
-        pause_s = PAUSE_S_MIN
+        pause_s, cause = PAUSE_S_MIN, ""
         try:
             async with asyncio.timeout(self._give_up_after_s):
                 while True:
                     try:
                         return await ask()
-                    except (Unavailable, httpx.TransportError, NatsError, OSError):
+                    except (Unavailable, httpx.TransportError, NatsError, OSError) as failure:
+                        cause = _cause(failure)
                         await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
                         pause_s = min(2 * pause_s, PAUSE_S_MAX)
         except TimeoutError:
-            raise Unavailable(f"Foldwork did not answer within {self._give_up_after_s:g} s.") from None
+            raise Unavailable(f"Foldwork did not answer within {self._give_up_after_s:g} s{cause}.") from None
+
+
+def _cause(failure: Exception) -> str:
+    """Where nobody answered, where that is known, and what was the matter."""
+    where = ""
+    if isinstance(failure, httpx.TransportError):
+        where = f" at {failure.request.url.scheme}://{failure.request.url.netloc.decode()}"
+    return f"{where}: {str(failure).rstrip('.') or type(failure).__name__}"
 
 
 def _read(answer: httpx.Response) -> Any:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from foldwork import Job, Node
+from foldwork import Client, Job, Node, Refused, Unavailable
 from foldwork.node_command import main, node_of, parser
 
 NEEDED = ["--name=box", "--cpu=1000", "--memory=100"]
@@ -34,6 +34,22 @@ class TestTheProgram:
         with pytest.raises(SystemExit) as ended:
             main([*NEEDED, f"--engine={engine}", "--commands=http://127.0.0.1:1"])
         assert ended.value.code in ("There is no no-such-engine in PATH.", "The container engine refused ps: ")
+
+
+class TestAnAnswer:
+    def test_that_refuses_says_which_fields_are_wrong(self) -> None:
+        wrong = [
+            {"pointer": "/cpu_milli", "detail": "must be positive"},
+            {"parameter": "limit", "detail": "is too large"},
+        ]
+        refused = Refused({"detail": "Some of it is wrong.", "status": 422, "errors": wrong})
+        assert str(refused) == "Some of it is wrong. (422)\n  /cpu_milli: must be positive\n  limit: is too large"
+
+    @pytest.mark.outside
+    async def test_that_does_not_come_says_from_where(self) -> None:
+        async with Client("http://127.0.0.1:1", give_up_after_s=0.1) as client:
+            with pytest.raises(Unavailable, match=r"within 0\.1 s at http://127\.0\.0\.1:1: .*connection"):
+                await client.send("StartAgent", {"agent_id": "a"})
 
 
 class TestANode:
