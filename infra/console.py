@@ -1,6 +1,7 @@
 """What the command line prints: tables or JSON on stdout, plain errors on stderr. rich honours NO_COLOR."""
 
 import asyncio
+import re
 from collections.abc import Coroutine, Iterable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -12,6 +13,7 @@ import psycopg
 import typer
 from nats.errors import Error as NatsError
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
@@ -60,6 +62,9 @@ def settings() -> Settings:
     except ValidationError as wrong:
         first = wrong.errors()[0]
         fail(f"FOLDWORK_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}.")
+    except SettingsError as wrong:
+        field = re.search(r'field "(\w+)"', str(wrong))
+        fail(f'FOLDWORK_{field[1].upper() if field else "..."}: must be JSON, for example ["a"] or {{"a": "b"}}.')
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -74,9 +79,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         fail(f"Postgres cannot be asked: {failure}")
     except httpx.RequestError as failure:
         url, cause = failure.request.url, str(failure) or type(failure).__name__
-        fail(
-            f"Nothing answers at {url.scheme}://{url.netloc.decode()}: {cause}\nIs the system up? See `foldwork status`."
-        )
+        where = f"{url.scheme}://{url.netloc.decode()}" if url.host else str(url)
+        fail(f"Nothing answers at {where}: {cause}\nIs the system up? See `foldwork status`.")
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 

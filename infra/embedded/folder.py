@@ -15,6 +15,10 @@ class AlreadyRunning(Rejection):
     """Foldwork already runs in this folder."""
 
 
+class FolderUnusable(Rejection):
+    """Nothing can be kept in this folder."""
+
+
 class ProcessState(BaseModel):
     """One process: `url` is None for the servers, whose URLs stand in the SystemState."""
 
@@ -47,9 +51,14 @@ class DataFolder:
         self._lock: IO[str] | None = None
 
     def acquire(self) -> None:
-        """Take the folder, or raise AlreadyRunning. The kernel frees it when this process ends, however it ends."""
-        (self.path / "logs").mkdir(parents=True, exist_ok=True)
-        lock = (self.path / "lock").open("a")
+        """Take the folder, or raise AlreadyRunning or FolderUnusable. The kernel frees it when this process ends, however it ends."""
+        try:
+            (self.path / "logs").mkdir(parents=True, exist_ok=True)
+            lock = (self.path / "lock").open("a")
+        except OSError as failure:
+            raise FolderUnusable(
+                f"The data folder {self.path} cannot be used: {failure.strerror}. Set another FOLDWORK_DATA_DIR."
+            ) from failure
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as taken:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
+import httpx
+
 from infra.cancellation import end
 from infra.console import stderr
 from infra.embedded.postgres import EmbeddedPostgres
@@ -48,7 +50,13 @@ class Stage:
     seconds: dict[str, float] = field(default_factory=dict)
 
     async def on_running(self, target: Target) -> Report:
-        """Drive a system that others use too: its log is not the demo's alone, so gaps between positions are no fault."""
+        """Drive a system that others use too: its log is not the demo's alone, so gaps between positions are no fault.
+
+        Raises httpx.RequestError if it is not there: the demo's clients would wait for it for minutes.
+        """
+        async with httpx.AsyncClient(trust_env=False) as http:
+            for url in (target.command_url, target.query_url):
+                await http.get(url + "/healthz")
         in_time = await self._play(target, SWIFT)
         return await self._compare(target, [_in_time(in_time, SWIFT)], {}, alone=False)
 

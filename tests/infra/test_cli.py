@@ -69,6 +69,20 @@ class TestTheCommandLine:
         assert result.exit_code == 1
         assert "FOLDWORK_SHARD" in result.stderr
 
+    def test_names_the_variable_that_is_not_json(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FOLDWORK_CALL_NETWORKS_ALLOWED", "10.0.0.0/8")
+        result = foldwork("status")
+        assert result.exit_code == 1
+        assert "FOLDWORK_CALL_NETWORKS_ALLOWED: must be JSON" in result.stderr
+
+    def test_names_the_data_folder_that_cannot_be_used(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cli, "configure_logging", lambda *_, **__: None)
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("FOLDWORK_DATA_DIR", str(tmp_path / "file"))
+        result = foldwork("up")
+        assert (result.exit_code, "Traceback" in result.output) == (1, False)
+        assert f"{tmp_path / 'file'} cannot be used: " in result.stderr
+
     def test_shows_the_help_of_every_option(self) -> None:
         """What stands in square brackets is markup to what prints it, and is not shown."""
         sides = [entry.load() for entry in entry_points(group=cli.COMMANDS)]
