@@ -1,6 +1,8 @@
 """The command line: plain answers, plain errors, exit codes."""
 
 import asyncio
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, entry_points
@@ -60,6 +62,16 @@ class TestWhereNothingRuns:
         assert told in result.stderr
         assert "hunter2" not in result.output
         assert "Traceback" not in result.output
+
+
+@pytest.mark.outside
+class TestTheProgram:
+    def test_ends_quietly_when_it_is_interrupted_while_it_loads(self) -> None:
+        """A finder of modules stands in for whoever presses Ctrl-C."""
+        interrupted = "import sys, infra.program\nclass Finder:\n def find_spec(self, *_): raise KeyboardInterrupt\n"
+        code = f"{interrupted}sys.meta_path.insert(0, Finder())\ninfra.program.main()"
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=Path(__file__).parents[2])
+        assert (ended.returncode, ended.stdout, ended.stderr) == (130, b"", b"")
 
 
 class TestTheCommandLine:
