@@ -16,6 +16,8 @@ ERRORS_LISTED_MAX = 100
 ERRORS_COUNTED_MAX = 2_000
 RETRY_AFTER_S = 1
 _TITLE_CHARACTERS_MAX = 200
+# pydantic says so of a field that was left out, because others are wrong from which its default is made.
+_FOLLOWS = "default_factory_not_called"
 _MEMBERS = frozenset({"type", "title", "status", "detail", "instance", "errors"})
 
 
@@ -113,8 +115,9 @@ def of_validation(error: ValidationError) -> Rejection:
     found = error.errors(include_url=False, include_context=False, include_input=False)
     if found[0]["type"] == "json_invalid":
         return Malformed(found[0]["msg"])
+    wrong = [each for each in found if each["type"] != _FOLLOWS]
     return InvalidFields(
-        [{"pointer": pointer(each["loc"]), "detail": _detail(each)} for each in found[:ERRORS_LISTED_MAX]]
+        [{"pointer": pointer(each["loc"]), "detail": _detail(each)} for each in wrong[:ERRORS_LISTED_MAX]]
     )
 
 

@@ -78,6 +78,11 @@ class TestABodyThatIsNotACommand:
         assert found["/name"] == "is required"
         assert found["/surprise"] == "there is no such field"
 
+    async def test_is_told_nothing_of_fields_that_only_follow_from_those(self, api: CommandApi) -> None:
+        job = {"kind": "k", "requirements": {"cpu_milli": 0, "memory_mib": 1}}
+        answer = await api.post("/v1/jobs", job)
+        assert [error["pointer"] for error in answer.json()["errors"]] == ["/requirements/cpu_milli"]
+
     @pytest.mark.parametrize(
         ("field", "value"),
         [("cpu_milli", value) for value in (0, -1, 10**30, 1.5, "100", True, None, [], 1e300)]
