@@ -103,7 +103,7 @@ class Tail:
         await self._http.aclose()
 
 
-async def lines_of(answer: httpx.Response) -> AsyncIterator[str]:
+async def lines_of(answer: httpx.Response) -> AsyncGenerator[str]:
     """Lines of server-sent events. httpx's own also end at U+0085, U+2028 and U+2029, which may stand in the text of an event."""
     rest = b""
     async for part in answer.aiter_bytes():
