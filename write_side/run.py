@@ -23,13 +23,13 @@ from events.run_parts import DocumentsAwaited, Origin, TimerAwaited
 from infra.patterns.decider import HISTORY, Decider, Others, StateForm
 from write_side.interpreter.bounds import within
 from write_side.interpreter.documents import place_of
-from write_side.interpreter.doubt import after_answer, given_up, may_have_done
+from write_side.interpreter.doubt import after_answer, given_up_below, may_have_done
 from write_side.interpreter.ending import answered
 from write_side.interpreter.errors import Raised, standard
 from write_side.interpreter.evolve import SNAPSHOT, evolve
 from write_side.interpreter.faults import survivor
 from write_side.interpreter.forking import forked, state_after
-from write_side.interpreter.listening import consumption, listeners, message_taken, subscribes, subscription_over
+from write_side.interpreter.listening import subscribes
 from write_side.interpreter.plan import known_plan, plan_of, with_functions
 from write_side.interpreter.scope import Run, deadline
 from write_side.interpreter.state import ENDED, ROOT, Node, RunState, child_under_way
@@ -69,6 +69,7 @@ from write_side.run_commands import (
     TimeOutRunTask,
 )
 from write_side.run_documents import received
+from write_side.run_messages import delivered, subscribed
 from write_side.workflow import WorkflowState, version_to_run
 
 EVENTS_MAX = 200
@@ -223,14 +224,14 @@ def _interpret(command: Interpreted, state: RunState, others: Others) -> Sequenc
 def _happened(command: Interpreted, run: Run) -> Sequence[RunEvent]:
     state = run.state
     if isinstance(command, DeliverRunEvent):
-        return _delivered(command, run)
+        return delivered(run, command.event)
     if isinstance(command, AdvanceRun):
         return ()
     node = state.nodes.get(command.task)
     if node is None or state.status in ("completed", "cancelled", "compensated"):
         return ()
     if subscribes(run, node) and isinstance(command, AnswerRunTask | FailRunTask | DeliverRunMessage):
-        return _subscribed(command, run, node)
+        return subscribed(command, run, node)
     match command:
         case AnswerRunTask(answer=answer) if node.phase == "awaiting" and isinstance(node.awaits, DocumentsAwaited):
             return received(run, node, answer)
@@ -249,40 +250,12 @@ def _happened(command: Interpreted, run: Run) -> Sequence[RunEvent]:
             # Its time has come only once: by the clock of whoever resumes the run it may not have yet.
             return [RunTaskRetried(task=node.task, attempt=node.attempt)]
         case TimeOutRunTask() if state.status in TIMED and node.phase not in ("answered", "faulted"):
-            below = [given_up(run, number) for number in state.below(node.task)]
             error = standard("timeout", "it took longer than its timeout", node.reference)
             child_id, in_doubt = child_under_way(node), may_have_done(run, node) or None
-            return [*below, RunTaskFaulted(task=node.task, error=error, given_up=child_id, in_doubt=in_doubt)]
+            failed = RunTaskFaulted(task=node.task, error=error, given_up=child_id, in_doubt=in_doubt)
+            return [*given_up_below(run, node.task), failed]
         case _:
             return ()
-
-
-def _subscribed(command: AnswerRunTask | FailRunTask | DeliverRunMessage, run: Run, node: Node) -> Sequence[RunEvent]:
-    """What a task that takes messages one by one makes of the next, of their end, and of what ends them."""
-    match command:
-        case DeliverRunMessage(place=place, message=message):
-            # What has been taken already is delivered again by whoever did not hear of it.
-            found = message_taken(run, node, message)
-            return within([found], node.task, node.reference) if place == len(node.consumed) else ()
-        case AnswerRunTask():
-            return [subscription_over(node)]
-        case FailRunTask(error=error):
-            below = [given_up(run, number) for number in run.state.below(node.task)]
-            return [*below, RunTaskFaulted(task=node.task, error=error.model_copy(update={"instance": node.reference}))]
-
-
-def _delivered(command: DeliverRunEvent, run: Run) -> list[RunEvent]:
-    if run.state.status not in ("running", "compensating"):
-        return []
-    taken: list[RunEvent] = []
-    for node in listeners(run):
-        try:
-            consumed = consumption(run, node, command.event)
-        except Raised as raised:
-            taken.append(RunTaskFaulted(task=node.task, error=raised.error))
-        else:
-            taken += within([consumed], node.task, node.reference) if consumed is not None else []
-    return taken
 
 
 def consults(command: RunCommand, state: RunState) -> Sequence[str]:

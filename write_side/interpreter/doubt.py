@@ -30,6 +30,11 @@ def given_up(run: Run, task: int) -> RunTaskCancelled:
     return RunTaskCancelled(task=task, in_doubt=may_have_done(run, run.state.nodes[task]) or None)
 
 
+def given_up_below(run: Run, task: int) -> list[RunTaskCancelled]:
+    """The end of all that is open below a task that ends itself, the latest first."""
+    return [given_up(run, number) for number in run.state.below(task)]
+
+
 def after_answer(run: Run, node: Node, events: Sequence[RunEvent]) -> Sequence[RunEvent]:
     """What follows from an answer: a task that fails since that cannot be used has done what it was to do."""
     if not any(isinstance(event, RunTaskFaulted) for event in events) or not may_have_done(run, node):
