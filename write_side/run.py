@@ -78,6 +78,8 @@ INBOX_MAX = 1_000
 UNKNOWN = RunState()
 TIMED = ("running", "failing", "cancelling", "compensating")
 """Where tasks can still take too long."""
+ENDING = ("failing", "cancelling")
+"""Where nothing begins any more, and a pause would be forgotten with the first task that is undone."""
 FORM = StateForm(2, SNAPSHOT)
 STARTING = (StartRun, StartChildRun, StartScheduledRun)
 Interpreted = (
@@ -175,14 +177,14 @@ def _operate(
         case SuspendRun(reason=reason):
             if state.suspended:
                 raise RunAlreadySuspended
+            _require_not_ending(state, *ENDING)
             return [RunSuspended(reason=reason)]
         case ResumeRun():
             if not state.suspended:
                 raise RunNotSuspended
             return [RunResumed()]
         case CancelRun(compensate=compensate, reason=reason):
-            if state.status in ("failing", "cancelling", "compensating", "parked"):
-                raise RunAlreadyEnded(f"the run is ending: {state.status}", run_status=state.status)
+            _require_not_ending(state, *ENDING, "compensating", "parked")
             return [RunCancelRequested(compensate=compensate, reason=reason)]
         case TerminateRun(reason=reason):
             return [RunCancelRequested(compensate=False, reason=reason)]
@@ -190,6 +192,11 @@ def _operate(
             if len(state.inbox) >= INBOX_MAX:
                 raise InboxFull
             return [RunEventReceived(event=event)]
+
+
+def _require_not_ending(state: RunState, *statuses: str) -> None:
+    if state.status in statuses:
+        raise RunAlreadyEnded(f"the run is ending: {state.status}", run_status=state.status)
 
 
 def _compensate(command: CompensateRun, state: RunState) -> list[RunEvent]:

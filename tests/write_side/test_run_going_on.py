@@ -10,13 +10,16 @@ from events.run_compensation import RunCompensationFailed, RunParked, RunTaskCom
 from events.run_parts import JobAwaited
 from tests.write_side.driven import RUN_ID, Driven
 from tests.write_side.running import WAITING, Failed, Running, run, workflow
+from tests.write_side.test_run_in_doubt import call
 from write_side.job import SubmitJob
 from write_side.run_commands import (
     AnswerRunTask,
+    CancelRun,
     DeliverRunEvent,
     FailRunTask,
     ResumeRun,
     RetryRun,
+    RunAlreadyEnded,
     SendRunEvent,
     SuspendRun,
     TimeOutRunTask,
@@ -152,6 +155,20 @@ class TestADeadline:
         late = found.now + timedelta(seconds=6)
         assert found.send(TimeOutRunTask(run_id="r1", task=1, due_at=late, at=late)) == []
         assert found.tell(ResumeRun(run_id="r1")).output == "here"
+
+
+class TestAPause:
+    def test_is_refused_while_a_run_that_failed_waits_for_what_may_take_effect(self) -> None:
+        found = run([{"f": {"fork": {"branches": [call("a"), {"b": FAULT}]}}}], answer=lambda *_: WAITING)
+        assert found.status == "failing"
+        with pytest.raises(RunAlreadyEnded):
+            found.send(SuspendRun(run_id="r1"))
+
+    def test_is_refused_while_a_cancelled_run_waits_for_what_may_take_effect(self) -> None:
+        found = run([call("a")], answer=lambda *_: WAITING).tell(CancelRun(run_id="r1", compensate=True))
+        assert found.status == "cancelling"
+        with pytest.raises(RunAlreadyEnded):
+            found.send(SuspendRun(run_id="r1"))
 
 
 class TestWhatUndoes:
