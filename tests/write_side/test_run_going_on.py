@@ -9,8 +9,8 @@ from events.run import RunTaskFaulted, RunTaskStarted
 from events.run_compensation import RunCompensationFailed, RunParked, RunTaskCompensated
 from events.run_parts import JobAwaited
 from tests.write_side.driven import RUN_ID, Driven
-from tests.write_side.running import WAITING, Failed, Running, run, workflow
-from tests.write_side.test_run_in_doubt import call
+from tests.write_side.running import START, WAITING, Failed, Running, run, workflow
+from tests.write_side.test_run_in_doubt import Outside, call
 from write_side.job import SubmitJob
 from write_side.run_commands import (
     AnswerRunTask,
@@ -19,6 +19,7 @@ from write_side.run_commands import (
     FailRunTask,
     ResumeRun,
     RetryRun,
+    RetryRunCompensation,
     RunAlreadyEnded,
     SendRunEvent,
     SuspendRun,
@@ -169,6 +170,15 @@ class TestAPause:
         assert found.status == "cancelling"
         with pytest.raises(RunAlreadyEnded):
             found.send(SuspendRun(run_id="r1"))
+
+
+class TestAParkedRun:
+    def test_goes_on_also_where_the_clock_is_behind_the_one_that_it_began_by(self) -> None:
+        outside = Outside(una=[Failed("https://example.com/no", 500)] * 5 + [1])
+        found = run([call("a"), {"b": FAULT}], answer=outside)
+        assert found.status == "parked"
+        found.now = START - timedelta(hours=1)
+        assert found.tell(RetryRunCompensation(run_id="r1")).status == "compensated"
 
 
 class TestWhatUndoes:

@@ -34,7 +34,8 @@ EXTENSIONS = "/use/extensions/"
 DOCUMENT = "document"
 """The kind of a task that fetches what another one needs."""
 
-_NEVER = datetime.min.replace(tzinfo=UTC)
+NEVER = datetime.min.replace(tzinfo=UTC)
+"""Before every moment, whatever clock tells it."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Node:
     kind: str
     raw: JsonValue = None
     input: JsonValue = None
-    started_at: datetime = _NEVER
+    started_at: datetime = NEVER
     phase: Phase = "ready"
     place: int = 0
     section: str = ""
@@ -125,7 +126,7 @@ class RunState:
     workflow_id: str = ""
     workflow_version: str = ""
     digest: str = ""
-    started_at: datetime = _NEVER
+    started_at: datetime = NEVER
     parent: ParentTask | None = None
     input: JsonValue = None
     context: JsonValue = None

@@ -14,7 +14,7 @@ from events.run_compensation import (
     RunTaskCompensating,
 )
 from write_side.interpreter.changed import replace
-from write_side.interpreter.state import ROOT, Node, RunState, Undoing, is_branch
+from write_side.interpreter.state import NEVER, ROOT, Node, RunState, Undoing, is_branch
 
 
 def compensation_changed(state: RunState, event: RunCompensationEvent) -> RunState:
@@ -46,9 +46,7 @@ def retried(state: RunState) -> RunState:
     """Tasks that failed begin again, with the input that they had; a task that could not be undone is undone again."""
     if state.status == "parked":
         assert state.undoing is not None
-        return replace(
-            state, status="compensating", undoing=replace(state.undoing, attempt=0, retry_at=state.started_at)
-        )
+        return replace(state, status="compensating", undoing=replace(state.undoing, attempt=0, retry_at=NEVER))
     state = replace(state, status="running", error=None)
     for node in [node for node in state.nodes.values() if node.phase == "faulted"]:
         state = begin_again(state, node)
