@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import nats.errors
 from nats.aio.client import Client
+from nats.protocol.parser import Parser
 
 from infra.calls.addresses import certificates
 from infra.calls.asyncapi_document import Channel
@@ -20,6 +21,7 @@ from infra.calls.contract import Arguments, CallContext, CallFailed, map_of, pla
 
 _MESSAGE_ID = "Nats-Msg-Id"
 _PORT = 4222
+_LINE_END = b"\r\n"
 _FORBIDDEN = "permissions violation"
 _BROKEN = (nats.errors.Error, OSError, ValueError)
 
@@ -66,11 +68,29 @@ async def _listen(channel: Channel, policy: Arguments, context: CallContext) -> 
 NATS = Protocol(_publish, _listen)
 
 
+class _BoundedParser(Parser):
+    """Keeps no more of a message, or of a line, than a call can take: the library's own waits until all of it is there."""
+
+    def __init__(self, client: Client, bytes_max: int) -> None:
+        super().__init__(client)
+        self._bytes_max = bytes_max
+
+    async def parse(self, data: bytes = b"") -> None:
+        """Raises ProtocolError beyond the bound, which ends the connection."""
+        await super().parse(data)
+        if max(self.needed, len(self.buf) - len(_LINE_END)) > self._bytes_max:
+            raise nats.errors.ProtocolError("the server sends more than a call can take")
+
+
 class _OneServer(Client):
     """A client that stays with the server whose address was checked, whatever others that one speaks of."""
 
     needs_tls = False
     forbidden: Exception | None = None
+
+    def __init__(self, bytes_max: int) -> None:
+        super().__init__()
+        self._ps = _BoundedParser(self, bytes_max)
 
     async def arrived(self, context: CallContext) -> None:
         """Wait until the server has had all that was sent; raises what it said against it."""
@@ -116,7 +136,7 @@ async def _connect(channel: Channel, options: dict[str, Any], context: CallConte
 
 
 async def _connect_to(address: str, port: int, tls: bool, options: dict[str, Any], context: CallContext) -> _OneServer:
-    client = _OneServer()
+    client = _OneServer(context.settings.response_bytes_max)
     client.needs_tls = tls
     place = f"[{address}]" if ":" in address else address
     await client.connect(

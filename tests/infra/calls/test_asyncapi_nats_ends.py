@@ -102,6 +102,24 @@ class TestAServerThatDoesNotConfirm:
                 await hear(context, server, scripted, amount=1, **{"for": "PT9S"})
 
 
+class TestAServerThatSendsWithoutEnd:
+    @pytest.mark.parametrize("beginning", [b"MSG hello 1 4000000000\r\n", b"HMSG hello 1 12 4000000000\r\n", b"+"])
+    async def test_is_left_before_that_fills_the_memory(
+        self, server: OtherSide, scripted: ScriptedServer, beginning: bytes
+    ) -> None:
+        scripted.says = {b"PONG": beginning + b"x" * 2_000_000}
+        async with calling(reconnects_max=1) as context, asyncio.timeout(5):
+            with pytest.raises(CallFailed, match="communication 500"):
+                await hear(context, server, scripted, amount=1)
+        assert scripted.connections == 2
+
+    async def test_is_heard_up_to_the_bound(self, server: OtherSide, scripted: ScriptedServer) -> None:
+        scripted.says = {b"PONG": b"MSG hello 1 100000\r\n" + b"x" * 100_000 + b"\r\n"}
+        async with calling(response_bytes_max=100_000) as context:
+            (found,) = await hear(context, server, scripted, amount=1)
+        assert len(found["payload"]) == 100_000
+
+
 class TestASubscriptionThatIsCut:
     async def test_is_made_again(self, context: CallContext, server: OtherSide, scripted: ScriptedServer) -> None:
         scripted.says, scripted.hangs_up = {b"PONG": b"MSG hello 1 2\r\n42\r\n"}, True
