@@ -123,11 +123,12 @@ async def _ask(session: _Session, message: Message, context: CallContext) -> tup
 
 
 async def _leave(session: _Session, context: CallContext) -> None:
-    """Tell the server that the session is over; it may not care."""
+    """Tell the server that the session is over; it may not care, and a call that has taken too long already does not wait for it."""
     request = HttpRequest("DELETE", session.url, session.headers, (), None, session.policy)
-    with suppress(CallFailed):
-        async with exchange(await prepared(request, context), context):
-            pass
+    with suppress(CallFailed, TimeoutError):
+        async with asyncio.timeout(context.settings.close_s_max):
+            async with exchange(await prepared(request, context), context):
+                pass
 
 
 async def _over_pipes(method: str, arguments: Arguments, stdio: Arguments, context: CallContext) -> JsonValue:

@@ -1,9 +1,13 @@
 """`call: mcp`: over streamable HTTP and over the pipes of a process, against small servers of our own (reference: MCP Call)."""
 
+import asyncio
+import re
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import orjson
 import pytest
 from starlette.responses import JSONResponse, Response
 
@@ -98,6 +102,25 @@ class TestOverHttp:
     ) -> None:
         with pytest.raises(CallFailed, match="communication 500"):
             await call(context, transport={"http": {"endpoint": server.at("/mcp", answer)}})
+
+    async def test_takes_no_longer_than_its_timeout_though_the_server_hangs(self) -> None:
+        greeting = orjson.dumps({"jsonrpc": "2.0", "id": 0, "result": INITIALIZED})
+        head = b"HTTP/1.1 200 OK\r\nMcp-Session-Id: s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        says = [head % len(greeting) + greeting, b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"]
+
+        async def hangs(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with suppress(asyncio.IncompleteReadError):
+                while length := re.search(rb"content-length: (\d+)", (await reader.readuntil(b"\r\n\r\n")).lower()):
+                    await reader.readexactly(int(length[1]))
+                    writer.write(says.pop(0) if says else b"")
+
+        began = monotonic()
+        async with await asyncio.start_server(hangs, "127.0.0.1", 0) as made, calling(close_s_max=0.1) as context:
+            endpoint = f"http://127.0.0.1:{made.sockets[0].getsockname()[1]}/mcp"
+            with pytest.raises(CallFailed, match="timeout 408"):
+                await call(context, timeout={"milliseconds": 200}, transport={"http": {"endpoint": endpoint}})
+        assert not says
+        assert monotonic() - began < 3
 
     async def test_fails_with_the_status_of_a_refusal(self, server: OtherSide, context: CallContext) -> None:
         with pytest.raises(CallFailed, match="communication 404"):
