@@ -50,7 +50,11 @@ async def grpc_call(arguments: Arguments, context: CallContext) -> JsonValue:
     if authorization:
         metadata["authorization"] = f"{authorization.scheme} {authorization.parameter}"
     answers = await exchange(place, method, request, metadata, authorization, context.settings)
-    return await asyncio.to_thread(read, pool, method, answers, context.settings.response_bytes_max)
+    try:
+        return await asyncio.to_thread(read, pool, method, answers, context.settings.response_bytes_max)
+    except CallFailed as unusable:
+        unusable.in_doubt = True
+        raise
 
 
 def _load() -> None:

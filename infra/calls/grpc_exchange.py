@@ -86,7 +86,7 @@ async def _collected(answers: "grpc.aio.UnaryStreamCall[bytes, bytes]", settings
     async for answer in answers:
         size += len(answer)
         if size > settings.response_bytes_max or len(collected) == settings.messages_max:
-            raise CallFailed("communication", "The messages are more than a call can take.")
+            raise CallFailed("communication", "The messages are more than a call can take.", in_doubt=True)
         collected.append(answer)
     return collected
 

@@ -37,7 +37,7 @@ def result_of(message: Message, secrets: tuple[str, ...]) -> JsonValue:
         shown = without(secrets, f"The server answered with error {error.get('code')}: {error.get('message')}")
         raise CallFailed("runtime", shown, title="The server answered with an error")
     if "result" not in message:
-        raise CallFailed("runtime", "The server's answer holds neither a result nor an error.")
+        raise CallFailed("runtime", "The server's answer holds neither a result nor an error.", in_doubt=True)
     return message["result"]
 
 
@@ -58,12 +58,16 @@ async def post(
     async with exchange(request, context) as answer:
         if not 200 <= answer.status < 300:
             raise await answer.failure()
-        if answer.media_type == EVENT_STREAM:
-            async for data in _events(answer):
-                yield Received(answer.headers, _message(data), request.secrets)
-            return
-        content = await answer.body()
-        yield Received(answer.headers, _message(content) if content.strip() else None, request.secrets)
+        try:
+            if answer.media_type == EVENT_STREAM:
+                async for data in _events(answer):
+                    yield Received(answer.headers, _message(data), request.secrets)
+                return
+            content = await answer.body()
+            yield Received(answer.headers, _message(content) if content.strip() else None, request.secrets)
+        except CallFailed as unusable:
+            unusable.in_doubt = True
+            raise
 
 
 def _message(text: bytes) -> Message:

@@ -67,3 +67,12 @@ class TestACallThatFailed:
     async def test_is_in_no_doubt_when_it_may_not_be_made(self) -> None:
         async with calling(networks_allowed=()) as context:
             assert not (await failed("http://127.0.0.1/", context)).in_doubt
+
+    @pytest.mark.parametrize("answer", [b"no json", b"[]", b"{}", b" " * 1_000_000])
+    async def test_is_in_doubt_when_an_agent_says_something_else(
+        self, answer: bytes, server: OtherSide, context: CallContext
+    ) -> None:
+        url = server.at("/agent", Response(answer, media_type="application/json"))
+        with pytest.raises(CallFailed) as failed:
+            await carry_out("a2a", {"method": "message/send", "server": url}, context)
+        assert failed.value.in_doubt
