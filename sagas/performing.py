@@ -1,9 +1,11 @@
 """Carries out what tasks of runs wait for: calls, functions and processes, with the secrets that they ask for."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import orjson
 import structlog
@@ -12,6 +14,7 @@ from pydantic import JsonValue, ValidationError
 from events.run_parts import DocumentsAwaited, RunError
 from infra.calls.call import FUNCTIONS, carry_out, fetch_documents, run_process
 from infra.calls.contract import CallContext, CallFailed, CallSettings
+from infra.calls.exchange import without
 from infra.calls.resources import CallResources
 from infra.engines.command_bus import CommandBus
 from infra.engines.performer import Send
@@ -24,7 +27,7 @@ from infra.settings import Settings
 from sagas.carry_out_calls_on_run_task import task_of
 from sagas.run_waits import RUNTIME, Refused
 from write_side.interpreter.asked_again import key_of
-from write_side.interpreter.errors import Raised, standard
+from write_side.interpreter.errors import TITLES, Raised, standard
 from write_side.interpreter.plan import known_plan, plan_of, with_functions
 from write_side.interpreter.scope import Run
 from write_side.interpreter.sealing import awaited_call, conditions_of, documents_asked_for, secrets_of, unsealed
@@ -89,43 +92,61 @@ class Calls:
             return None
         in_doubt = False
         try:
-            found = await self._answer(tenant_id, stream_id, task, awaited, state, send)
-            # An answer that is refused, since it is too large, was one: what was asked for is done.
-            refused = Refused(run_id, task, RUNTIME, in_doubt=True)
-            return Ask(AnswerRunTask(run_id=run_id, task=task, answer=found), refused)
-        except StoreUnavailable:
-            # The log is away for a moment: that is not the call's fault.
-            raise
+            return _answered(run_id, task, await self._answer(tenant_id, stream_id, task, awaited, state, send))
         except CallFailed as failed:
             error, in_doubt = standard(failed.type, failed.detail, "", failed.status, failed.title), failed.in_doubt
         except Raised as raised:
             error = raised.error
-        except Exception as broken:
-            log.warning("a call broke down", function=_name(awaited), error=type(broken).__name__)
-            error = standard("runtime", f"{type(broken).__name__}: {broken}"[:1_000], "")
         return FailRunTask(run_id=run_id, task=task, error=_without_place(error), in_doubt=in_doubt)
 
     async def _answer(
         self, tenant_id: str, stream_id: str, task: int, awaited: object, state: RunState, send: Send
     ) -> JsonValue:
-        run_id = stream_id.partition("-")[2]
+        """What a call came to. Raises Raised and CallFailed, and StoreUnavailable: the log is away, which is not its fault."""
+        secrets: Mapping[str, JsonValue] = {}
+        try:
+            run = await self._run(tenant_id, stream_id, state)
+            secrets = self._secrets.read(tenant_id, secrets_of(run))
+            return await self._carried_out(tenant_id, stream_id, task, awaited, run, secrets, send)
+        except (Raised, StoreUnavailable):
+            raise
+        except CallFailed as failed:
+            raise _veiled(failed, texts_of(secrets)) from failed
+        except Exception as broken:
+            log.warning("a call broke down", function=_name(awaited), error=type(broken).__name__)
+            unknown = CallFailed("runtime", f"{type(broken).__name__}: {broken}", title=TITLES["runtime"])
+            raise _veiled(unknown, texts_of(secrets)) from broken
+
+    async def _run(self, tenant_id: str, stream_id: str, state: RunState) -> Run:
         plan = known_plan(state.digest)
         if plan is None:
             workflow: WorkflowState = await self._bus.state(tenant_id, f"workflow-{state.workflow_id}")
             plan = plan_of(state.digest, workflow.versions[state.workflow_version].definition)
-        run = Run(run_id, state, with_functions(plan, state), utc_now())
-        key = f"{tenant_id}/{run_id}/{key_of(state, task)}"
-        secrets = self._secrets.read(tenant_id, secrets_of(run))
+        return Run(stream_id.partition("-")[2], state, with_functions(plan, state), utc_now())
+
+    async def _carried_out(
+        self,
+        tenant_id: str,
+        stream_id: str,
+        task: int,
+        awaited: object,
+        run: Run,
+        secrets: Mapping[str, JsonValue],
+        send: Send,
+    ) -> JsonValue:
+        node, key = run.state.nodes[task], f"{tenant_id}/{run.run_id}/{key_of(run.state, task)}"
+        context = CallContext(key, self._resources, secrets=texts_of(secrets))
         if isinstance(awaited, DocumentsAwaited):
-            return await fetch_documents(documents_asked_for(run, task, secrets), CallContext(key, self._resources))
+            return await fetch_documents(documents_asked_for(run, task, secrets), context)
         what, conditions = unsealed(run, task, secrets), conditions_of(run, task)
-        context = CallContext(key, self._resources, conditions.keep, conditions.go_on)
         if conditions.foreach:
-            if not state.nodes[task].consumed and not conditions.go_on([]):
+            if not node.consumed and not conditions.go_on([]):
                 return []
-            passed_s = (run.at - state.nodes[task].started_at).total_seconds()
+            passed_s = (run.at - node.started_at).total_seconds()
             take = partial(self._take, tenant_id, stream_id, task, run, send)
-            context = CallContext(context.key, self._resources, take=take, passed_s=passed_s)
+            context = replace(context, take=take, passed_s=passed_s)
+        else:
+            context = replace(context, keep=conditions.keep, go_on=conditions.go_on)
         if what.function is None:
             return await run_process(what.arguments, context)
         if what.function in FUNCTIONS:
@@ -154,6 +175,34 @@ class Calls:
         if refused is not None:
             raise CallFailed("communication", f"A message could not be taken: {refused}")
         return awaited_call(await self._bus.state(tenant_id, stream_id), task) is not None
+
+
+def texts_of(secrets: JsonValue | Mapping[str, JsonValue]) -> tuple[str, ...]:
+    """What of secrets may show up in a text: each text and number in them, also as it stands in a URI or in JSON."""
+    if isinstance(secrets, Mapping | list):
+        each = secrets.values() if isinstance(secrets, Mapping) else secrets
+        return tuple(text for value in each for text in texts_of(value))
+    if secrets is None or isinstance(secrets, bool):
+        return ()
+    text = str(secrets)
+    return tuple(dict.fromkeys((text, quote(text, safe=""), quote(text), quote_plus(text), json.dumps(text)[1:-1])))
+
+
+def _veiled(failed: CallFailed, secrets: tuple[str, ...]) -> CallFailed:
+    """The same failure without the secrets that the call was given, whoever quotes them."""
+    detail, title = without(secrets, failed.detail), without(secrets, failed.title)
+    return CallFailed(failed.type, detail, status=failed.status, title=title, in_doubt=failed.in_doubt)
+
+
+def _answered(run_id: str, task: int, found: JsonValue) -> Ask | FailRunTask:
+    """An answer that no event can hold, or that is refused since it is too large, was one: what was asked for is done."""
+    try:
+        answer = AnswerRunTask(run_id=run_id, task=task, answer=found)
+    except ValidationError as unfit:
+        said = unfit.errors(include_url=False, include_input=False)[0]["msg"]
+        error = standard("runtime", f"the answer cannot be recorded: {said}", "")
+        return FailRunTask(run_id=run_id, task=task, error=_without_place(error), in_doubt=True)
+    return Ask(answer, Refused(run_id, task, RUNTIME, in_doubt=True))
 
 
 def _name(awaited: object) -> str:

@@ -19,6 +19,7 @@ from infra.calls.asyncapi_protocol import Cut, Message, Protocol
 from infra.calls.contract import Arguments, CallContext, CallFailed, map_of, plain, seconds_of
 from infra.calls.document_nodes import pointed_at
 from infra.calls.documents import fetch_document
+from infra.calls.exchange import veiled
 
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType({"nats": NATS, "ws": WEBSOCKET})
 _CORRELATION_HEADERS = {"correlationid", "correlation-id"}
@@ -58,7 +59,7 @@ async def _publish(channel: Channel, policy: Arguments, message: Arguments, cont
         )
     await PROTOCOLS[channel.protocol].publish(channel, Message(data, headers), policy, context)
     shown: dict[str, JsonValue] = dict(headers)
-    return {"payload": message.get("payload"), "headers": shown}
+    return veiled(context.secrets, {"payload": message.get("payload"), "headers": shown})
 
 
 async def _subscribe(channel: Channel, policy: Arguments, subscription: Arguments, context: CallContext) -> JsonValue:

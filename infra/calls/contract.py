@@ -59,12 +59,16 @@ class CallFailed(Exception):
         self.type: FailureType = type
         self.in_doubt = in_doubt
         self.status = status or _STATUS.get(type, 500)
-        self.title = (title or _TITLE[type])[:TITLE_CHARACTERS_MAX]
-        # An event holds neither NUL nor half of a surrogate pair.
-        self.detail = detail[:DETAIL_CHARACTERS_MAX].replace("\x00", "\ufffd").encode(errors="replace").decode()
+        self.title = _recordable(title or _TITLE[type], TITLE_CHARACTERS_MAX)
+        self.detail = _recordable(detail, DETAIL_CHARACTERS_MAX)
 
     def __str__(self) -> str:
         return f"{self.type} {self.status}: {self.detail}"
+
+
+def _recordable(text: str, characters_max: int) -> str:
+    """An event holds neither NUL nor half of a surrogate pair."""
+    return text[:characters_max].replace("\x00", "\ufffd").encode(errors="replace").decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +118,11 @@ class CallSettings:
 class CallContext:
     """What one call is given beside its arguments.
 
-    `key` is the same each time this call is repeated. `keep` (of an AsyncAPI subscription's `filter`) says whether a message counts;
-    `go_on` (of `while` and `until`) whether to wait for more, given those that count so far. With `take` (of `foreach`) each message is
-    handed over as it comes, and it says whether to wait for more; `passed_s` is for how long that has been done before.
+    `key` is the same each time this call is repeated. `secrets` are texts that may stand anywhere in the arguments; they are
+    neither in what is said of an error nor in what is shown of the request. `keep` (of an AsyncAPI subscription's `filter`) says
+    whether a message counts; `go_on` (of `while` and `until`) whether to wait for more, given those that count so far. With `take`
+    (of `foreach`) each message is handed over as it comes, and it says whether to wait for more; `passed_s` is for how long that has
+    been done before.
     """
 
     key: str
@@ -125,6 +131,7 @@ class CallContext:
     go_on: Callable[[list[JsonValue]], bool] | None = None
     take: Callable[[JsonValue], Awaitable[bool]] | None = None
     passed_s: float = 0
+    secrets: tuple[str, ...] = ()
 
     @property
     def settings(self) -> CallSettings:

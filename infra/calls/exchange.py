@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
+from pydantic import JsonValue
 
 from infra.calls.contract import CallContext, CallFailed
 
@@ -86,6 +87,7 @@ async def exchange(request: Request, context: CallContext) -> AsyncIterator[Answ
     both in doubt unless no connection was made; configuration if this is no HTTP request at all.
     """
     settings = context.settings
+    request = replace(request, secrets=(*request.secrets, *context.secrets))
     if request.content is not None and len(request.content) > settings.request_bytes_max:
         raise CallFailed(
             "configuration", f"The request body has more than {settings.request_bytes_max} bytes.", status=413
@@ -142,3 +144,12 @@ def without(secrets: tuple[str, ...], text: str) -> str:
             break
         text = text.replace(secret, "***")
     return text
+
+
+def veiled(secrets: tuple[str, ...], value: JsonValue) -> JsonValue:
+    """A value in whose texts no secret shows."""
+    if isinstance(value, str):
+        return without(secrets, value)
+    if isinstance(value, dict):
+        return {name: veiled(secrets, inner) for name, inner in value.items()}
+    return [veiled(secrets, inner) for inner in value] if isinstance(value, list) else value

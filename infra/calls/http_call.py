@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from infra.calls.authentication import authorize
 from infra.calls.contract import Arguments, CallContext, CallFailed, endpoint_of, map_of, plain, text_of
-from infra.calls.exchange import Answer, Request, bare, exchange, url_of
+from infra.calls.exchange import Answer, Request, bare, exchange, url_of, veiled
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 _METHOD = re.compile(r"[A-Z][A-Z0-9!#$%&'*+.^_`|~-]{0,31}")
@@ -90,7 +90,7 @@ async def send_for_output(request: HttpRequest, arguments: Arguments, context: C
             if output == "raw":
                 return b64encode(body).decode()
             content = content_of(answer, body)
-            return content if output == "content" else _response(answer, content)
+            return content if output == "content" else _response(answer, content, context.secrets)
         except CallFailed as unusable:
             unusable.in_doubt = True
             raise
@@ -177,7 +177,7 @@ def _text(body: bytes, content_type: str) -> str:
         return body.decode(errors="replace")
 
 
-def _response(answer: Answer, content: JsonValue) -> JsonValue:
+def _response(answer: Answer, content: JsonValue, secrets: tuple[str, ...]) -> JsonValue:
     sent = answer.sent
     names = {name.decode().lower(): name.decode() for name, _ in sent.headers.raw}
     shown: dict[str, JsonValue] = {
@@ -185,7 +185,7 @@ def _response(answer: Answer, content: JsonValue) -> JsonValue:
     }
     received: dict[str, JsonValue] = dict(answer.headers.items())
     return {
-        "request": {"method": sent.method.lower(), "uri": str(bare(sent.url)), "headers": shown},
+        "request": veiled(secrets, {"method": sent.method.lower(), "uri": str(bare(sent.url)), "headers": shown}),
         "statusCode": answer.status,
         "headers": received,
         "content": content,

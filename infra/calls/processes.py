@@ -38,7 +38,7 @@ async def run_process(arguments: Arguments, context: CallContext) -> JsonValue:
         raise CallFailed("configuration", f"The command is longer than {_ARGUMENT_BYTES_MAX} bytes.")
     stdin = described.get("stdin")
     process = await _run(program, plain(stdin).encode(), context)
-    return _result(process, wanted, tuple(program.environment.values()))
+    return _result(process, wanted, (*program.environment.values(), *context.secrets))
 
 
 def _shell(shell: Arguments) -> Program:

@@ -1,0 +1,151 @@
+"""What tasks of runs wait for is carried out, and whatever it comes to is told: without secrets, and in a form that an event can hold."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.responses import PlainTextResponse
+
+from events.catalog import CATALOG as EVENTS
+from infra import functions
+from infra.adapters.memory_store import MemoryEventStore
+from infra.calls.call import CallSettings, open_resources
+from infra.engines.command_bus import CommandBus
+from infra.errors import Rejection
+from infra.functions import Function
+from infra.patterns.activity import Activity
+from infra.patterns.decider import Command
+from infra.patterns.saga import Ask
+from infra.settings import Settings
+from sagas.carry_out_calls_on_run_task import key_of
+from sagas.performing import Calls, Secrets, texts_of
+from tests.infra.boxes import origin
+from tests.infra.calls.other_side import LOOPBACK, OtherSide, other_side
+from tests.write_side.running import workflow
+from write_side.catalog import CATALOG as DECIDERS
+from write_side.run_commands import AdvanceRun, AnswerRunTask, FailRunTask, StartRun
+from write_side.workflow import RegisterWorkflow
+
+SECRET = 'bot/17:"s3cret key"'
+
+
+async def nobody(command: Command) -> Rejection | None:
+    raise AssertionError(command)
+
+
+async def performed(
+    task: dict[str, Any],
+    settings: Settings,
+    *,
+    secrets: Path | None = None,
+    offered: Mapping[str, Function] | None = None,
+) -> AnswerRunTask | FailRunTask:
+    """What the performer makes of the only task of a run."""
+    bus = CommandBus(MemoryEventStore(), DECIDERS, EVENTS, settings)
+    use = {"secrets": ["key"]} if secrets is not None else {}
+    await bus.execute(RegisterWorkflow(definition=workflow([{"a": task}], use=use)), origin())
+    await bus.execute(StartRun(run_id="r1", workflow_id="test.w"), origin())
+    await bus.execute(AdvanceRun(run_id="r1"), origin())
+    async with open_resources(CallSettings(networks_allowed=LOOPBACK, processes_allowed=True)) as resources:
+        calls = Calls(bus, resources, Secrets(secrets), offered or {})
+        found = await calls.perform("acme", "run-r1", Activity(key_of("r1", 1)), nobody)
+    command = found.command if isinstance(found, Ask) else found
+    assert isinstance(command, AnswerRunTask | FailRunTask)
+    return command
+
+
+class TestAFunction:
+    """It may return and say what it likes."""
+
+    @pytest.fixture
+    async def tried(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Any:
+        async def tried(function: Function) -> AnswerRunTask | FailRunTask:
+            monkeypatch.setattr(functions, "_registered", {"it": function})
+            return await performed({"call": "it"}, settings, offered={"it": function})
+
+        return tried
+
+    @pytest.mark.parametrize("said", ["a\x00b", "a\ud800b", "x" * 5_000])
+    async def test_fails_its_task_whatever_it_says_of_the_error(self, tried: Any, said: str) -> None:
+        async def breaks() -> None:
+            raise KeyError(said)
+
+        async def complains() -> None:
+            raise ValueError(said)
+
+        for function in (breaks, complains):
+            failed = await tried(function)
+            assert isinstance(failed, FailRunTask)
+            assert (failed.error.title, failed.in_doubt) == ("Runtime Error", False)
+
+    @pytest.mark.parametrize("output", [{1, 2}, float("nan"), "a\x00b", object()])
+    async def test_has_done_its_work_if_its_output_cannot_be_recorded(self, tried: Any, output: Any) -> None:
+        async def returns() -> Any:
+            return output
+
+        failed = await tried(returns)
+        assert isinstance(failed, FailRunTask)
+        assert failed.in_doubt
+        assert str(failed.error.detail).startswith("the answer cannot be recorded: ")
+
+
+@pytest.mark.outside
+class TestASecret:
+    """Wherever it stands in a call, no event of the run shows it."""
+
+    @pytest.fixture
+    def secrets(self, tmp_path: Path) -> Path:
+        (tmp_path / "acme").mkdir()
+        (tmp_path / "acme" / "key").write_text(SECRET)
+        return tmp_path
+
+    @pytest.fixture
+    async def server(self) -> Any:
+        async with other_side() as server:
+            yield server
+
+    async def shows(self, task: dict[str, Any], settings: Settings, secrets: Path) -> str:
+        found = await performed(task, settings, secrets=secrets)
+        text = found.model_dump_json()
+        assert not [part for part in texts_of(SECRET) if part in text]
+        return text
+
+    async def test_is_not_in_what_is_shown_of_a_request(
+        self, server: OtherSide, settings: Settings, secrets: Path
+    ) -> None:
+        given = {
+            "method": "post",
+            "endpoint": '${ "' + server.at("/here", "there") + '" }',
+            "query": {"token": "${ $secrets.key }", "more": "1"},
+            "headers": {"X-Token": "${ $secrets.key }"},
+            "output": "response",
+        }
+        text = await self.shows({"call": "http", "with": given}, settings, secrets)
+        assert server.seen[0].headers["x-token"] == SECRET
+        assert "there" in text
+        assert "more=1" in text
+
+    async def test_is_not_in_what_is_said_of_a_call_that_failed(
+        self, server: OtherSide, settings: Settings, secrets: Path
+    ) -> None:
+        endpoint = f'${{ "{server.url}/" + ($secrets.key | @uri) + "/send" }}'
+        text = await self.shows({"call": "http", "with": {"method": "post", "endpoint": endpoint}}, settings, secrets)
+        assert "answered 404" in text
+
+    async def test_is_not_in_an_error_that_quotes_the_request(
+        self, server: OtherSide, settings: Settings, secrets: Path
+    ) -> None:
+        url = server.at("/echo", lambda seen: PlainTextResponse(seen.body, 400))
+        given = {"method": "post", "endpoint": url, "body": {"a": "${ $secrets.key }"}}
+        assert "answered 400" in await self.shows({"call": "http", "with": given}, settings, secrets)
+
+    async def test_is_not_in_what_a_process_says_of_its_end(self, settings: Settings, secrets: Path) -> None:
+        shell = {"command": "echo no $1 >&2; exit 3", "arguments": ["${ $secrets.key }"]}
+        assert "exit code 3" in await self.shows({"run": {"shell": shell}}, settings, secrets)
+
+
+class TestTheTextsOfASecret:
+    def test_are_all_that_it_holds_each_as_it_may_be_written(self) -> None:
+        found = texts_of({"a": "x y", "b": [17, None, True], "c": {"d": '"'}})
+        assert found == ("x y", "x%20y", "x+y", "17", '"', "%22", '\\"')
