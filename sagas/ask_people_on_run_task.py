@@ -1,11 +1,12 @@
 """Asks people for the approvals that tasks of runs wait for, and tells the runs what was decided: a rejection is an answer, no error.
 
-Who started a run counts as who wants its approvals, and so decides on none of them, unless the run says who else wants one.
+Who started a run counts as who wants its approvals, and so decides on none of them, unless the run says who else wants one. The same
+holds for the runs that it starts, whether or not it waits for them.
 """
 
 from collections.abc import Iterator, Sequence
 
-from pydantic import JsonValue, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from events.approval import ApprovalApproved, ApprovalCancelled, ApprovalDecided, ApprovalRejected, ApprovalTimedOut
 from events.envelope import Envelope
@@ -22,7 +23,7 @@ from events.run import (
     RunTaskStarted,
 )
 from events.run_compensation import RunCompensated
-from events.run_parts import ApprovalAwaited
+from events.run_parts import ApprovalAwaited, RunAwaited
 from infra.patterns.saga import Ask, Reaction, Saga
 from sagas.run_waits import (
     NO_LONGER_WANTED,
@@ -44,15 +45,29 @@ from write_side.run_commands import FailRunTask
 OF_THE_SERVER = ("at", "actor", "groups_of_actor")
 """Fields of the command that no author fills."""
 
+BESIDE_MAX = 10_000
+"""How many runs are remembered that nobody waits for and that have not begun; beyond that the oldest half is forgotten."""
+
 ApprovalEnd = ApprovalApproved | ApprovalRejected | ApprovalTimedOut
 RunEvents = RunStarted | RunRetried | RunCompleted | RunFaulted | RunCancelled | RunCompensated
 
 
+class RunBeside(BaseModel):
+    """A run that another one started and does not wait for: who wants it, and since which position of the log."""
+
+    wanted_by: str
+    since: int
+
+
 class AskedPeople(Waiting):
-    """The tasks of runs that wait for people, what was decided so far, and who wanted the runs that have not ended."""
+    """The tasks of runs that wait for people, what was decided so far, and who wanted the runs that have not ended.
+
+    `beside` are the runs that others have asked for without waiting, until they begin.
+    """
 
     decisions: dict[str, list[dict[str, JsonValue]]] = {}
     wanted_by: dict[str, str] = {}
+    beside: dict[str, RunBeside] = {}
 
 
 def react(
@@ -67,6 +82,7 @@ def react(
             state.wanted_by[entity_id] = envelope.origin.actor
             return list(_ask(entity_id, event, state))
         case RunTaskStarted() | RunTaskPrepared():
+            _note_runs_beside(envelope, event, state)
             return list(_ask(entity_id, event, state))
         case RunTaskFaulted() | RunTaskCancelled():
             approval_id = state.given_up(event, entity_id)
@@ -95,10 +111,29 @@ def _note_who_wants(
 ) -> None:
     """A child run is wanted by whoever wants its parent."""
     actor: str | None = envelope.origin.actor
+    beside = state.beside.pop(envelope.entity_id, None)
     if isinstance(event, RunStarted) and event.parent is not None:
         actor = state.wanted_by.get(event.parent.run_id)
+    elif beside is not None:
+        actor = beside.wanted_by
     if actor is not None:
         state.wanted_by[envelope.entity_id] = actor
+
+
+def _note_runs_beside(
+    envelope: Envelope[Beginning | GivenUp | RunEvents | ApprovalDecided | ApprovalEnd | ApprovalCancelled],
+    event: RunTaskStarted | RunTaskPrepared,
+    state: AskedPeople,
+) -> None:
+    """The run that starts it may have ended before it begins."""
+    wanted_by = state.wanted_by.get(envelope.entity_id)
+    for _, awaits in begun(event, RunAwaited):
+        if not awaits.awaited and wanted_by is not None:
+            state.beside[awaits.run_id] = RunBeside(wanted_by=wanted_by, since=envelope.position)
+    if len(state.beside) > BESIDE_MAX:
+        oldest_first = sorted(state.beside, key=lambda run_id: (state.beside[run_id].since, run_id))
+        for run_id in oldest_first[: BESIDE_MAX // 2]:
+            del state.beside[run_id]
 
 
 def _ask(run_id: str, event: Beginning, state: AskedPeople) -> Iterator[Reaction]:
@@ -134,7 +169,7 @@ def _answer(approval_id: str, event: ApprovalEnd, state: AskedPeople) -> list[Re
 
 ASK_PEOPLE_ON_RUN_TASK = Saga(
     name="ask_people_on_run_task",
-    version=1,
+    version=2,
     state=AskedPeople,
     handles=waits(
         RunStarted,

@@ -12,8 +12,9 @@ from events.approval import (
 )
 from events.run import RunCancelled, RunCompleted, RunFaulted, RunRetried
 from events.run_compensation import RunCompensated
-from events.run_parts import ApprovalAwaited
+from events.run_parts import ApprovalAwaited, RunAwaited
 from infra.patterns.saga import Ask
+from sagas import ask_people_on_run_task
 from sagas.ask_people_on_run_task import ASK_PEOPLE_ON_RUN_TASK, NO_LONGER_WANTED, AskedPeople
 from sagas.run_waits import Refused
 from tests.sagas.run_stories import NOON, STANDARD, answer, cancelled, error, fail, forked, node, started, task
@@ -48,6 +49,21 @@ class TestATaskForAnApproval:
     def test_asks_for_whoever_started_the_run_around_it(self, people):
         people.given("run-p", started(), actor="user:zoe").given("run-r1", started(parent=("p", 1)), actor="saga:x")
         people.given("run-r1", task(3, WANTED)).then(request("user:zoe"))
+
+    def test_asks_for_whoever_started_a_run_that_does_not_wait_for_it(self, people):
+        beside = RunAwaited(run_id="r1", workflow_id="w", awaited=False)
+        people.given("run-p", started(), actor="user:zoe").given("run-p", task(1, beside), RunCompleted())
+        people.given("run-r1", started(), actor="saga:x")
+        people.given("run-r1", task(3, WANTED)).then(request("user:zoe"))
+        people.given("approval-r1.3", ApprovalCancelled()).given("run-r1", RunCompleted())
+        assert people.state == AskedPeople()
+
+    def test_remembers_a_bounded_number_of_runs_that_never_begin(self, people, monkeypatch):
+        monkeypatch.setattr(ask_people_on_run_task, "BESIDE_MAX", 4)
+        people.given("run-p", started())
+        for number in range(1, 6):
+            people.given("run-p", task(number, RunAwaited(run_id=f"p.{number}", workflow_id="w", awaited=False)))
+        assert [*people.state.beside] == ["p.3", "p.4", "p.5"]
 
     def test_asks_for_whoever_had_a_failed_run_go_on(self, asked):
         asked.given("run-r1", RunFaulted(error=error("runtime", 500)))
