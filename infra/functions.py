@@ -7,7 +7,9 @@ Foldwork inside itself, as a test or a benchmark does, offers its own by `regist
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import cache, partial
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from types import MappingProxyType
@@ -19,6 +21,9 @@ GROUP = "foldwork.functions"
 DEFAULT_CATALOG = "@default"
 """What stands behind the name and the version of a function that is not of a catalog elsewhere."""
 Function = Callable[..., Any]
+
+THREADS_MAX = 64
+"""How many functions that are not async run at once. They may take long, and names of hosts are looked up in the loop's own few threads."""
 
 _EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType({"grpc": ("grpc", "grpc_tools")})
 """The functions of the language that need an optional extra of this package, by its name, and what the extra installs."""
@@ -66,5 +71,11 @@ async def call(function: Function, arguments: Mapping[str, JsonValue]) -> JsonVa
     if inspect.iscoroutinefunction(function):
         found: JsonValue = await function(**arguments)
         return found
-    returned: JsonValue = await asyncio.to_thread(function, **arguments)
+    called = partial(copy_context().run, function, **arguments)
+    returned: JsonValue = await asyncio.get_running_loop().run_in_executor(_threads(), called)
     return returned
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(THREADS_MAX, "function")

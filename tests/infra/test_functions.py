@@ -1,11 +1,13 @@
 """Functions that workflows can call: those of this process, and how they are called."""
 
+import asyncio
 import threading
+from contextvars import ContextVar
 
 import pytest
 
 from infra import functions
-from infra.functions import call, function_names, installed, register
+from infra.functions import THREADS_MAX, call, function_names, installed, register
 
 
 @pytest.fixture
@@ -47,3 +49,18 @@ class TestACall:
         assert isinstance(found, dict)
         assert found["number"] == 1
         assert found["thread"] != threading.get_ident()
+
+    async def test_that_takes_long_holds_up_nothing_else_of_the_process(self) -> None:
+        gate = threading.Event()
+        waiting = [asyncio.create_task(call(gate.wait, {})) for _ in range(THREADS_MAX)]
+        try:
+            async with asyncio.timeout(5):
+                assert await asyncio.to_thread(lambda: "at once") == "at once"
+        finally:
+            gate.set()
+            await asyncio.gather(*waiting)
+
+    async def test_sees_what_its_caller_does(self) -> None:
+        seen = ContextVar("seen", default=0)
+        seen.set(7)
+        assert await call(seen.get, {}) == 7
