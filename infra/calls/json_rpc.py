@@ -82,12 +82,15 @@ def _message(text: bytes) -> Message:
 
 async def _events(answer: Answer) -> AsyncIterator[bytes]:
     """The data of each server-sent event (HTML Living Standard, section 9.2)."""
-    waiting = b""
+    waiting: list[bytes] = []
     data: list[bytes] = []
     async for piece in answer.pieces():
-        waiting += piece
+        waiting.append(piece)
+        if b"\n" not in piece:
+            continue
         # A line may end in CR, LF or both; a CR at the end of a piece may be half of both.
-        *lines, waiting = waiting.replace(b"\r\n", b"\n").split(b"\n")
+        *lines, rest = b"".join(waiting).replace(b"\r\n", b"\n").split(b"\n")
+        waiting = [rest]
         for line in lines:
             name, _, value = line.rstrip(b"\r").partition(b":")
             if name == b"data":

@@ -1,5 +1,6 @@
 """The body of an answer, unpacked within bounds: httpx would unpack a whole piece at once, a thousandfold if the other side likes."""
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator, Mapping
 
@@ -7,6 +8,8 @@ import httpx
 
 from infra.calls.contract import CallFailed
 
+PIECES_AT_ONCE = 64
+"""After so many pieces of a body others have their turn."""
 _WINDOWS: Mapping[str, int] = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 _PACKING_HEADERS = {"content-encoding", "content-length"}
 
@@ -32,8 +35,12 @@ class _Bounded(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         unpacker = _Unpacker(self._encoding, self._bytes_max) if self._encoding else None
-        packed_count = count = 0
+        packed_count = count = pieces = 0
         async for packed in self._stream:
+            pieces += 1
+            if pieces % PIECES_AT_ONCE == 0:
+                # Of what has come already the next piece is there without a pause, and a piece may be one byte.
+                await asyncio.sleep(0)
             piece = unpacker.unpack(packed) if unpacker else packed
             packed_count += len(packed)
             count += len(piece)

@@ -1,9 +1,10 @@
 """`call: a2a`: JSON-RPC with an agent, one answer or a stream of them (reference: A2A Call)."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from infra.calls.call import CallContext, CallFailed, carry_out
 from tests.infra.calls.other_side import OtherSide, Seen, calling
@@ -21,6 +22,17 @@ def streaming_agent(seen: Seen) -> Response:
     number = seen.json["id"]
     texts = [f'{{"jsonrpc": "2.0", "id": "{number}",\ndata: "result": {{"step": {step}}}}}' for step in range(3)]
     return Response(": hello\n\n" + "".join(f"data: {text}\n\n" for text in texts), media_type="text/event-stream")
+
+
+def in_pieces(seen: Seen) -> Response:
+    """The answer byte by byte, as a stream with lines that end in CR and LF."""
+    text = f'data: {{"jsonrpc": "2.0", "id": "{seen.json["id"]}",\r\ndata: "result": 1}}\r\n\r\n'
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for byte in text.encode():
+            yield bytes([byte])
+
+    return StreamingResponse(pieces(), media_type="text/event-stream")
 
 
 async def call(context: CallContext, method: str = "message/send", **more: Any) -> Any:
@@ -67,6 +79,10 @@ class TestAMessage:
     async def test_that_streams_gives_all_results(self, server: OtherSide, context: CallContext, method: str) -> None:
         found = await call(context, method, server=server.at("/agent", streaming_agent), parameters=MESSAGE)
         assert found == [{"step": 0}, {"step": 1}, {"step": 2}]
+
+    async def test_that_streams_may_come_byte_by_byte(self, server: OtherSide, context: CallContext) -> None:
+        found = await call(context, "message/stream", server=server.at("/agent", in_pieces), parameters=MESSAGE)
+        assert found == [1]
 
     async def test_that_the_agent_refuses_fails_at_run_time(self, server: OtherSide, context: CallContext) -> None:
         error = {"jsonrpc": "2.0", "id": "x", "error": {"code": -32001, "message": "Task not found"}}

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
 
+import httpx
 import pytest
 
 from infra.calls.call import CallContext, CallFailed, carry_out
+from infra.calls.unpacking import PIECES_AT_ONCE, bounded
 from tests.infra.calls.other_side import calling
 
 pytestmark = pytest.mark.outside
@@ -122,6 +124,24 @@ class TestAnAnswer:
         async with calling() as context:
             failed = await fails(script, context)
         assert (failed.type, failed.status) == ("communication", 500)
+
+    async def test_in_many_pieces_leaves_others_their_turn(self) -> None:
+        class Pieces(httpx.AsyncByteStream):
+            async def __aiter__(self) -> AsyncIterator[bytes]:
+                for _ in range(10 * PIECES_AT_ONCE):
+                    yield b"x"
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        turns, waiting = 0, asyncio.create_task(others())
+        answer = bounded(httpx.Response(200, stream=Pieces()), 1_000)
+        assert len(b"".join([piece async for piece in answer.aiter_raw()])) == 10 * PIECES_AT_ONCE
+        waiting.cancel()
+        assert turns >= 9
 
     async def test_that_unpacks_to_gigabytes_is_cut_off_in_little_memory(self) -> None:
         bomb = gzip.compress(bytes(64 << 20))
