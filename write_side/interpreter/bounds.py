@@ -11,7 +11,7 @@ from infra.expressions.written import NotJson, written
 from write_side.interpreter.errors import Raised, standard
 
 EVENT_BYTES_MAX = 960_000
-"""What an event of a run holds at most, as JSON: a little less than the log accepts by default (`event_bytes_max`)."""
+"""What an event of a run holds at most, as JSON: a little less than the log accepts at least (`event_bytes_max`)."""
 APPEND_BYTES_MAX = 1_000_000
 """How much of a run is written at once, up to one event more; it goes on with the next append."""
 EXPRESSIONS_S_MAX = 0.25

@@ -4,8 +4,10 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from events.run import RunAdvanced
+from infra.settings import Settings
 from tests.write_side.driven import Driven
 from tests.write_side.running import Running, run, workflow
 from write_side.interpreter import steps
@@ -54,6 +56,10 @@ class TestAnEvent:
         ended = run(do, {"a": 1})
         assert ended.status == "faulted"
         assert "cannot be stored" in ended.error["detail"]
+
+    def test_is_never_too_large_for_the_log(self) -> None:
+        with pytest.raises(ValidationError):
+            Settings(event_bytes_max=EVENT_BYTES_MAX)
 
     def test_that_would_be_too_large_can_be_caught(self) -> None:
         ended = run([{"a": {"try": [{"b": DOUBLE}], "catch": {"do": [{"c": {"set": {"ok": True}}}]}}}], TEXT)
