@@ -4,7 +4,7 @@ from pydantic import AwareDatetime
 
 from events.event import Event, Id, JsonAny, JsonObject, Name, Reason, Text
 from events.run_compensation import RunCompensationEvent
-from events.run_parts import Awaited, Origin, ParentTask, Reference, RunError, TaskName, TaskNumber
+from events.run_parts import Awaited, Deadline, Origin, ParentTask, Reference, RunError, TaskName, TaskNumber
 from events.workflow import Digest, WorkflowVersion
 
 
@@ -36,6 +36,7 @@ class RunForked(Event):
     labels: JsonObject = {}
     started_at: AwareDatetime
     state: JsonObject
+    deadlines: tuple[Deadline, ...] | None = None
 
 
 class RunInputFormed(Event):
@@ -49,7 +50,6 @@ class RunInputFormed(Event):
 class RunTaskStarted(Event):
     """When a task began. `input` is the formed one; `items` are what a loop goes through, or the branches of a fork; `awaits` is what
     has to happen outside. Not `prepared`: an extension has something to do before it.
-
     One of the kind `document` is none of the definition's: it fetches what the task of its reference, or what that calls, needs first.
     """
 

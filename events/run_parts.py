@@ -51,6 +51,13 @@ class Origin(Part):
     task: TaskNumber
 
 
+class Deadline(Part):
+    """When a task that is open in a forked run, or with 0 the run itself, has taken too long."""
+
+    task: TaskNumber
+    at: AwareDatetime
+
+
 class CallAwaited(Part):
     """A call to carry out: a protocol of the language or a function by its name; `arguments` is what `with` holds, evaluated.
 

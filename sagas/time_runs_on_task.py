@@ -49,6 +49,8 @@ def _of_beginning(run_id: str, event: Beginning) -> Iterator[Reaction]:
         for node in nodes_of(event.state):
             if node.get("phase") == "delayed":
                 yield _fire(run_id, int(str(node["task"])), _moment(node["retry_at"]))
+        for deadline in event.deadlines or ():
+            yield _time_out(run_id, deadline.task, deadline.at)
 
 
 def _moment(value: JsonValue) -> datetime:

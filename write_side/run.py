@@ -28,7 +28,7 @@ from write_side.interpreter.ending import answered
 from write_side.interpreter.errors import Raised, standard
 from write_side.interpreter.evolve import SNAPSHOT, evolve
 from write_side.interpreter.faults import survivor
-from write_side.interpreter.forking import forked, state_after
+from write_side.interpreter.forking import deadlines, forked, state_after
 from write_side.interpreter.listening import subscribes
 from write_side.interpreter.plan import known_plan, plan_of, with_functions
 from write_side.interpreter.scope import Run, deadline
@@ -164,6 +164,7 @@ def _fork(command: ForkRun, state: RunState, history: Sequence[RunEvent]) -> lis
             labels=command.labels,
             started_at=command.at,
             state=SNAPSHOT.dump_python(begun, mode="json"),
+            deadlines=deadlines(history, begun, command.at),
         )
     ]
 

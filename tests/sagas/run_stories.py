@@ -24,7 +24,7 @@ def started(parent: tuple[str, int] | None = None, **more: Any) -> RunStarted:
     return RunStarted(parent=above, **fields)
 
 
-def forked(*nodes: dict[str, Any]) -> RunForked:
+def forked(*nodes: dict[str, Any], **more: Any) -> RunForked:
     """A run that began with these open tasks."""
     return RunForked(
         workflow_id="w",
@@ -33,6 +33,7 @@ def forked(*nodes: dict[str, Any]) -> RunForked:
         forked_from=Origin(run_id="old", task=9),
         started_at=NOON,
         state={"nodes": {str(node["task"]): node for node in nodes}},
+        **more,
     )
 
 

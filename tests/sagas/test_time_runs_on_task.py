@@ -4,7 +4,7 @@ import pytest
 
 from events.run import RunErrorCaught
 from events.run_compensation import RunCompensationFailed
-from events.run_parts import JobAwaited, TimerAwaited
+from events.run_parts import Deadline, JobAwaited, TimerAwaited
 from infra.patterns.saga import Schedule
 from sagas.time_runs_on_task import TIME_RUNS_ON_TASK
 from tests.sagas.run_stories import error, forked, later, node, prepared, started, task
@@ -49,6 +49,10 @@ class TestATimeout:
 
     def test_of_a_run_ends_it(self, timers):
         timers.given("run-r1", started(times_out_at=later(9))).then(time_out(0, later(9)))
+
+    def test_of_a_forked_run_or_of_what_is_open_in_it_ends_that(self, timers):
+        own = Deadline(task=0, at=later(9)), Deadline(task=2, at=later(5))
+        timers.given("run-r1", forked(deadlines=own)).then(time_out(0, later(9)), time_out(2, later(5)))
 
     def test_is_not_there_without_need(self, timers):
         timers.given("run-r1", started()).then_nothing().given("run-r1", task(1, JobAwaited(job_id="j"))).then_nothing()

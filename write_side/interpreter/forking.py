@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from pydantic import JsonValue
 
-from events.run import RunEvent, RunTaskCompleted
-from events.run_parts import CallAwaited
+from events.run import RunEvent, RunForked, RunStarted, RunTaskCompleted, RunTaskStarted
+from events.run_parts import CallAwaited, Deadline
 from write_side.interpreter.evolve import evolve
 from write_side.interpreter.sealing import takes_more
 from write_side.interpreter.state import DOCUMENT, ROOT, Node, RunState
@@ -43,6 +44,22 @@ def forked(state: RunState, output: JsonValue, task: int, parent: int | None) ->
         if node.task in state.nodes and node.parent in state.nodes:
             state = begin_again(state, node)
     return state
+
+
+def deadlines(history: Sequence[RunEvent], begun: RunState, at: datetime) -> tuple[Deadline, ...] | None:
+    """Those of a run that is forked now and of what is open in it, None if there are none: each has as long as it had at first."""
+    lengths: dict[int, timedelta] = {}
+    for event in history:
+        match event:
+            case RunStarted(times_out_at=datetime() as due_at, started_at=started_at):
+                lengths[ROOT] = due_at - started_at
+            case RunTaskStarted(task=task, times_out_at=datetime() as due_at, started_at=started_at):
+                lengths[task] = due_at - started_at
+            case RunForked(deadlines=known, started_at=started_at):
+                lengths |= {each.task: each.at - started_at for each in known or ()}
+            case _:
+                pass
+    return tuple(Deadline(task=task, at=at + lengths[task]) for task in begun.nodes if task in lengths) or None
 
 
 def _with_output(state: RunState, parent: int, output: JsonValue) -> Node:
