@@ -10,6 +10,7 @@ import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import httpcore
@@ -22,6 +23,9 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 """Gives the addresses of a host, in the order in which to try them; OSError if there are none."""
 
 Address = IPv4Address | IPv6Address
+
+LOOKUPS_MAX = 64
+"""How many hosts of calls are looked up at once. A name server may take its time: what the process looks up itself does not wait for it."""
 
 # IANA's special-purpose registries, beyond what `ipaddress` of every supported Python knows, and Azure's metadata address.
 _REFUSED = tuple(
@@ -68,8 +72,14 @@ _LAST_LABEL_OF_A_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9a-fA-F]*)")
 
 async def resolve(host: str, port: int) -> list[str]:
     """The addresses of a host, from the system's resolver."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    look_up = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_threads(), look_up)
     return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(LOOKUPS_MAX, "look-up")
 
 
 class Addresses:

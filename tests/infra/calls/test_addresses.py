@@ -1,12 +1,16 @@
 """Which addresses a call may reach."""
 
+import asyncio
+import socket
+import threading
 from ipaddress import ip_address
+from typing import Any
 
 import httpx
 import pytest
 from starlette.responses import RedirectResponse
 
-from infra.calls.addresses import Addresses, is_public
+from infra.calls.addresses import LOOKUPS_MAX, Addresses, is_public, resolve
 from infra.calls.call import CallFailed, CallSettings, carry_out, open_resources
 from infra.calls.contract import CallContext
 from tests.infra.calls.other_side import OtherSide, calling
@@ -185,3 +189,24 @@ class TestACall:
             with pytest.raises(CallFailed, match="authorization 403"):
                 await carry_out("openapi", {"document": document, "operationId": "a"}, context)
         assert [seen.path for seen in server.seen] == ["/openapi.json"]
+
+
+class TestALookUp:
+    async def test_that_takes_long_holds_up_none_of_the_process_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        gate, of_the_system = threading.Event(), socket.getaddrinfo
+
+        def slow(host: str, *given: Any, **named: Any) -> Any:
+            if host.endswith(".slow.test"):
+                gate.wait()
+            return of_the_system("127.0.0.1", *given, **named)
+
+        monkeypatch.setattr(socket, "getaddrinfo", slow)
+        waiting = [asyncio.create_task(resolve(f"{number}.slow.test", 80)) for number in range(LOOKUPS_MAX)]
+        try:
+            async with asyncio.timeout(5):
+                await asyncio.sleep(0)
+                assert await asyncio.get_running_loop().getaddrinfo("here.test", 80)
+        finally:
+            gate.set()
+            found = await asyncio.gather(*waiting)
+        assert found[0] == ["127.0.0.1"]
