@@ -46,9 +46,8 @@ class Settings(BaseSettings):
     cached_streams_max: int = 20_000
     events_per_snapshot: int = Field(default=500, ge=1)
     load_streams_max: int = 500
-    event_bytes_max: int = Field(
-        default=983_040, ge=983_040
-    )  # runs count on that much, and would stand still with less
+    # Runs count on that much, and would stand still with less.
+    event_bytes_max: int = Field(default=983_040, ge=983_040)
     store_retry_s_max: float = 10.0
     append_s_max: float = 30.0
     read_s_max: float = 30.0

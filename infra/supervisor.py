@@ -33,6 +33,8 @@ READY_S_MAX = 60.0
 READY_REQUEST_S_MAX = 2.0
 PORT_FREE_S_MAX = 5.0
 DEATHS_BEFORE_READY_MAX = 5
+KEEP_POLL_S = 0.05
+ROTATE_S = 1.0
 BACKOFF_S_MIN = 0.1
 BACKOFF_S_MAX = 5.0
 STEADY_AFTER_S = 8.0
@@ -247,10 +249,12 @@ class Supervisor:
     async def _keep(self, kept: Kept) -> None:
         backoff_s = BACKOFF_S_MIN
         while True:
-            since = monotonic()
+            since = rotated_at = monotonic()
             while kept.alive:
-                rotate(self.folder.log(kept.name))
-                await asyncio.sleep(POLL_S)
+                await asyncio.sleep(KEEP_POLL_S)
+                if monotonic() >= rotated_at + ROTATE_S:
+                    rotated_at = monotonic()
+                    rotate(self.folder.log(kept.name))
             if monotonic() - since >= STEADY_AFTER_S:
                 backoff_s = BACKOFF_S_MIN
             log.warning("process ended", process=kept.name, exit_code=kept.exit_code, again_in_s=backoff_s)
