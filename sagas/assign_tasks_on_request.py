@@ -3,6 +3,8 @@
 A task for which there is no such agent waits, in order, until there is one. An assignment that is refused makes no
 event. But it can only be refused because the task or the agent has moved on, and that is an event: a task meant for an
 agent that stops, is deleted or loses the capability before `task.assigned` is meant for another one then, or waits.
+
+What an agent had when it was deleted fails: nobody else does it, and whoever waits for it shall know.
 """
 
 from collections.abc import Sequence
@@ -29,7 +31,9 @@ from events.task import (
     TaskTimedOut,
 )
 from infra.patterns.saga import Saga
-from write_side.task import AssignTask
+from write_side.task import AssignTask, FailTask
+
+AGENT_DELETED = "The agent that had the task was deleted."
 
 
 class Agent(BaseModel):
@@ -59,7 +63,7 @@ class Assignments(BaseModel):
     given: dict[str, str] = {}
 
 
-def react(envelope: Envelope[TaskEvent | AgentEvent], state: Assignments) -> Sequence[AssignTask]:
+def react(envelope: Envelope[TaskEvent | AgentEvent], state: Assignments) -> Sequence[AssignTask | FailTask]:
     entity_id = envelope.entity_id
     match envelope.event:
         case TaskRequested(capability=str(capability)):
@@ -82,10 +86,11 @@ def react(envelope: Envelope[TaskEvent | AgentEvent], state: Assignments) -> Seq
 
 def _on_agent_changed(
     event: AgentStarted | AgentStopped | AgentCapabilitiesUpdated | AgentDeleted, agent_id: str, state: Assignments
-) -> list[AssignTask]:
+) -> list[AssignTask | FailTask]:
     agent = state.agents.get(agent_id)
     if agent is None:
         return []
+    failed: list[str] = []
     match event:
         case AgentStarted():
             agent.started = True
@@ -96,6 +101,7 @@ def _on_agent_changed(
         case AgentDeleted():
             agent.started = False
             del state.agents[agent_id]
+            failed = [task_id for task_id, given_to in state.given.items() if given_to == agent_id]
     seeking: list[str] = []
     for task_id, task in state.waiting.items():
         suited = agent.suits(task.capability)
@@ -105,7 +111,7 @@ def _on_agent_changed(
             seeking.append(task_id)
         elif task.agent_id is None and suited:
             seeking.append(task_id)
-    return _assign(state, seeking)
+    return [*(FailTask(task_id=task_id, error=AGENT_DELETED) for task_id in failed), *_assign(state, seeking)]
 
 
 def _assign(state: Assignments, task_ids: list[str]) -> list[AssignTask]:

@@ -24,10 +24,10 @@ from events.task import (
     TaskTimedOut,
 )
 from infra.ids import utc_now
-from sagas.assign_tasks_on_request import ASSIGN_TASKS_ON_REQUEST
+from sagas.assign_tasks_on_request import AGENT_DELETED, ASSIGN_TASKS_ON_REQUEST
 from tests.sizes import examples
 from write_side.agent import CreateAgent, DeleteAgent, StartAgent, StopAgent, UpdateAgentCapabilities
-from write_side.task import AssignTask, CancelTask, CompleteTask, RequestTask, StartTask
+from write_side.task import AssignTask, CancelTask, CompleteTask, FailTask, RequestTask, StartTask
 
 REQUESTED = TaskRequested(title="t", capability="french")
 CAPABILITIES = ["french", "german", "sums"]
@@ -39,6 +39,10 @@ def agent(*capabilities):
 
 def assign(task_id, agent_id):
     return AssignTask(task_id=task_id, agent_id=agent_id)
+
+
+def failed(task_id):
+    return FailTask(task_id=task_id, error=AGENT_DELETED)
 
 
 def assigned(agent_id):
@@ -127,6 +131,17 @@ class TestAnAgentThatIsLostBeforeItWasAssignedTheTask:
         with_two.given("task-t1", REQUESTED, assigned("a1")).given("agent-a1", AgentStopped()).then_nothing()
 
 
+class TestAnAgentThatIsDeleted:
+    def test_leaves_no_task_open_that_it_had(self, with_two):
+        with_two.given("task-t1", REQUESTED, assigned("a1"))
+        with_two.given("task-t2", REQUESTED, assigned("a2")).given("task-t3", REQUESTED, assigned("a1"))
+        with_two.given("agent-a1", AgentDeleted(name="a")).then(failed("t1"), failed("t3"))
+
+    def test_leaves_to_people_what_it_handed_over(self, with_two):
+        with_two.given("task-t1", REQUESTED, assigned("a1"), TaskHandedOver(reason="too hard"))
+        with_two.given("agent-a1", AgentDeleted(name="a")).then_nothing()
+
+
 class TestAssignmentInAnyOrder:
     @settings(max_examples=examples(20), deadline=None)
     @for_any(seed=st.integers(0, 2**32), steps=st.integers(20, 300))
@@ -145,9 +160,10 @@ class TestAssignmentInAnyOrder:
         tasks = [town.state_of(f"task-{task_id}") for task_id in town.streams("task")]
         can_do = {capability for a in agents.values() if a.status == "started" for capability in a.capabilities}
         assert not [task for task in tasks if task.status == "requested" and task.capability in can_do]
+        at_work = [task for task in tasks if task.status in ("assigned", "running")]
+        assert not [task for task in at_work if agents[task.agent_id].status == "deleted"]
         for agent_id, memory in town.memory[ASSIGN_TASKS_ON_REQUEST.name].agents.items():
-            at_work = [t for t in tasks if t.agent_id == agent_id and t.status in ("assigned", "running")]
-            assert memory.tasks_open == len(at_work)
+            assert memory.tasks_open == len([task for task in at_work if task.agent_id == agent_id])
 
 
 def act(town, random):
