@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import asdict
 from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import version as version_of
 from typing import Annotated, Any, TypeVar
 
 import orjson
@@ -34,7 +35,7 @@ LETTER_COLUMNS = ("consumer", "position", "tenant_id", "stream_id", "type", "att
 T = TypeVar("T")
 
 _PLAIN: dict[str, Any] = {"no_args_is_help": True, "pretty_exceptions_enable": False, "add_completion": False}
-app = typer.Typer(help="Event-sourced control plane for AI agents, their workflows and their compute jobs.", **_PLAIN)
+app = typer.Typer(**_PLAIN)
 events = typer.Typer(help="The log.", **_PLAIN)
 projections = typer.Typer(help="Read models and sagas: where they stand, and how to hold or rebuild them.", **_PLAIN)
 dead_letters = typer.Typer(help="Events that a consumer could not digest.", **_PLAIN)
@@ -45,6 +46,20 @@ app.add_typer(dead_letters, name="dead-letters")
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="table or json")]
 ConsumerName = Annotated[str, typer.Argument(help="Name as `foldwork projections list` shows it.")]
 StreamOption = Annotated[str | None, typer.Option("--stream", help="Only this stream; without it, all.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"foldwork {version_of('foldwork')}")
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it and exit.")]
+
+
+@app.callback()
+def program(version: Version = False) -> None:
+    """Event-sourced control plane for AI agents, their workflows and their compute jobs."""
 
 
 @app.command()

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,10 @@ def foldwork(*arguments: str, answer: str | None = None) -> Result:
 
 
 class TestWhereNothingRuns:
+    def test_the_version_is_shown(self) -> None:
+        result = foldwork("--version")
+        assert (result.exit_code, result.stdout) == (0, f"foldwork {version('foldwork')}\n")
+
     @pytest.mark.parametrize("command", ["status", "migrate", "projections list", "dead-letters list"])
     def test_a_command_says_how_to_begin(self, command: str) -> None:
         result = foldwork(*command.split())
