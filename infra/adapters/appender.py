@@ -121,19 +121,20 @@ class Appender:
                         raise StoreUnavailable("The event store breaks the connection again and again.") from failure
                     continue
             crash_point("append.after_commit")
-            self._acknowledge(plan, head)
-            if self.on_append is not None:
-                self.on_append()
+            written = [(append, self._futures.pop(id(append))) for append in plan.appends]
+            # What waits is sent first: the database writes it while those who are answered go on.
+            asyncio.get_running_loop().call_soon(self._acknowledge, written, head)
             await self._keep_partitions(head + plan.events)
             return
 
-    def _acknowledge(self, plan: Plan, head: int) -> None:
-        for append in plan.appends:
+    def _acknowledge(self, written: list[Waiting], head: int) -> None:
+        for append, future in written:
             ids = event_ids(append)
             head += len(ids)
-            future = self._futures.pop(id(append))
             if not future.done():
                 future.set_result(Appended(append.writes[0].stream_id, own_version(append), head, ids))
+        if self.on_append is not None:
+            self.on_append()
 
     async def _without_refused(self, plan: Plan, refused: InTheWay) -> Plan:
         """Answer those that the log refused; the rest goes again at once."""

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from infra.adapters import appender
 from infra.adapters.event_store import Append, Appended, AppendRefused, NewEvent, Write
 from infra.adapters.migrations import migrate
 from infra.adapters.postgres_store import PostgresEventStore
@@ -169,21 +170,31 @@ class TestTheBounds:
 
 
 class TestADeadAppender:
-    async def test_fails_everyone_who_waits_and_everyone_who_comes(self, store: PostgresEventStore) -> None:
-        def break_down() -> None:
-            raise RuntimeError("broken")
+    async def test_fails_everyone_who_waits_and_everyone_who_comes(
+        self, store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def break_down(point: str) -> None:
+            if point == "append.after_commit":
+                raise RuntimeError("broken")
 
-        store.on_append = break_down
-        first = store.submit(one("thing-1"))
-        behind = [store.submit(one("thing-1", 7)), store.submit(one("thing-1", 0))]
-        assert (await first).position == 1
-        for answer in behind:
+        monkeypatch.setattr(appender, "crash_point", break_down)
+        waiting = [store.submit(one("thing-1")), store.submit(one("thing-1", 7)), store.submit(one("thing-1", 0))]
+        for answer in waiting:
             with pytest.raises(OutcomeUnknown):
                 await answer
         with pytest.raises(OutcomeUnknown):
             await store.died
         with pytest.raises(StoreUnavailable):
             await store.append(one("thing-2"))
+        assert await store.head() == 1
+
+    async def test_is_not_made_by_whoever_is_told_and_breaks_down(self, store: PostgresEventStore) -> None:
+        def break_down() -> None:
+            raise RuntimeError("broken")
+
+        store.on_append = break_down
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        assert [(await store.append(one("thing-1", number))).position for number in range(3)] == [1, 2, 3]
 
     async def test_by_closing_leaves_nobody_waiting(self, database_url: str, settings: Settings) -> None:
         async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as direct, direct.transaction():
