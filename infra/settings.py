@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     # the relay
     relay_batch_events_max: int = 1_000
     relay_batch_bytes_max: int = 8_388_608
-    relay_gather_s: float = 0.003
+    relay_gather_s: float = 0.005
     relay_poll_s_min: float = 0.005
     relay_poll_s_max: float = 0.1
     mirror_age_s_max: int = 604_800

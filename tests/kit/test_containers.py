@@ -250,6 +250,6 @@ class TestANodeThatIsStartedAgain:
             program.terminate()
             assert program.wait(WAIT_S_MAX) == 0
         with serving(fleet.node()) as after:
-            assert fleet.online() == [after.node_id]
+            fleet.until(lambda: fleet.online() == [after.node_id], "another node is not online")
             statuses = {node["node_id"]: node["status"] for node in fleet.workflows.ask("/v1/nodes")["data"]}
             assert statuses == {before: "retired", after.node_id: "online"}
