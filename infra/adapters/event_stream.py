@@ -105,7 +105,7 @@ class EventStream(Protocol):
     disturbed: asyncio.Event
 
     def wake(self) -> None:
-        """Tell the relay that there are new events. May be lost: the relay also polls."""
+        """Tell the relay that there are new events, soon if it has just been told. May be lost: the relay also polls."""
         ...
 
     async def listen(self) -> None:

@@ -31,6 +31,7 @@ from infra.adapters.event_stream import (
 )
 from infra.adapters.nats_client import Sink, StreamClient, raise_for
 from infra.adapters.nats_pull import NatsPullLoop
+from infra.adapters.wakes import Wakes
 from infra.errors import Fault
 from infra.faults import crash_point
 from infra.settings import Settings
@@ -65,6 +66,8 @@ class NatsEventStream:
         self._pulls: WeakSet[NatsPullLoop] = WeakSet()
         self._sinks: dict[str, Sink] = {}
         self._heard: dict[str, int] = {}
+        # The relay looks no more often than that, and each wake costs the server and both processes something.
+        self._wakes = Wakes(partial(self.tell, f"wake.{settings.shard}", b""), settings.relay_gather_s)
         self._closing = False
         self._client: StreamClient | None = None
         self._connected = asyncio.Event()
@@ -110,7 +113,7 @@ class NatsEventStream:
             self._opening = asyncio.create_task(self._open(), name="nats-connect")
 
     def wake(self) -> None:
-        self.tell(f"wake.{self.shard}", b"")
+        self._wakes.wake()
 
     def tell(self, subject: str, payload: bytes) -> None:
         """Publish a hint, which is lost while NATS is away."""

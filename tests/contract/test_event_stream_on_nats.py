@@ -170,6 +170,7 @@ class TestASign:
             async with stream.waking() if wanted else contextlib.nullcontext():
                 await stream.state()  # the server has taken what was sent before
                 stream.woken.clear()
+                await asyncio.sleep(2 * SETTINGS.relay_gather_s)  # another wake is told at once then
                 other.wake()
                 await other.state()
                 await stream.state()
