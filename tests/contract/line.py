@@ -21,8 +21,8 @@ END_OF_CALL = b"S\x00\x00\x00\x04"
 """The message Sync: what was asked before it is done, and not yet committed."""
 
 
-def one(stream_id: str, expected: int = 0, count: int = 1, **more: Any) -> Append:
-    new = [NewEvent("thing.happened", 1, b"{}", new_uuid7()) for _ in range(count)]
+def one(stream_id: str, expected: int = 0, count: int = 1, data: bytes = b"{}", **more: Any) -> Append:
+    new = [NewEvent("thing.happened", 1, data, new_uuid7()) for _ in range(count)]
     return Append("acme", (Write(stream_id, expected, new),), NOW, **more)
 
 

@@ -3,8 +3,8 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +19,9 @@ from infra.embedded.postgres import EmbeddedPostgres
 from infra.errors import OutcomeUnknown, Overloaded, StoreUnavailable
 from infra.ids import new_uuid7
 from infra.settings import Settings
+from tests.contract.line import NOW, one, opened
 
 pytestmark = pytest.mark.servers
-NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
-
-
-def one(stream_id: str, expected: int = 0, count: int = 1, data: bytes = b"{}", **more: Any) -> Append:
-    new = [NewEvent("thing.happened", 1, data, new_uuid7()) for _ in range(count)]
-    return Append("acme", (Write(stream_id, expected, new),), NOW, **more)
-
-
-@asynccontextmanager
-async def opened(url: str, settings: Settings, **changes: Any) -> AsyncIterator[PostgresEventStore]:
-    store = await PostgresEventStore.open(url, settings.model_copy(update=changes))
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 @pytest.fixture

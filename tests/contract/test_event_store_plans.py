@@ -7,7 +7,7 @@ import pytest
 
 from infra.adapters.postgres_store import PostgresEventStore
 from infra.settings import Settings
-from tests.contract.test_event_store_on_postgres import one, opened
+from tests.contract.line import one, opened
 
 pytestmark = pytest.mark.servers
 
