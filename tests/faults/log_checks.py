@@ -39,7 +39,7 @@ SELECT count(*) AS commands_astray FROM command c LEFT JOIN (
     SELECT tenant_id, metadata->>'command_id' AS command_id, count(*) AS events, min(position) AS first, max(position) AS last
     FROM event GROUP BY 1, 2
 ) e ON e.tenant_id = c.tenant_id AND e.command_id = c.command_id
-WHERE e.events IS DISTINCT FROM c.events::bigint OR e.last <> c.position OR e.first <> c.position - c.events + 1
+WHERE COALESCE(e.events, 0) <> c.events OR e.last <> c.position OR e.first <> c.position - c.events + 1
 """
 _LOG = """
 SELECT
