@@ -3,8 +3,8 @@
 from random import Random
 
 import pytest
+from hypothesis import assume, settings
 from hypothesis import given as for_any
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from events.job import JobAssigned, JobSubmitted, Requirements
@@ -198,7 +198,7 @@ class TestPlacementInAnyOrder:
             for node_id, event in events
             if isinstance(event, NodeReserved | NodeReservationRefused)
         ]
-        assert asked
+        assume(asked)  # in a small world every job may be cancelled before
         assert all(named is None or kind in named for kind, named in asked)
 
     @SETTINGS
