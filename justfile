@@ -7,14 +7,16 @@ export PYTHONDONTWRITEBYTECODE := ""
 default:
     @just --list --unsorted
 
-# The one gate: format, lint, types, tests. What CI runs. Tests that need no server run beside those that do.
+servers := 'pytest -m "servers and not faults"'
+
+# The one gate: format, lint, types, tests. What CI runs. Tests of whole systems run beside all others.
 check:
     ruff format --check .
     ruff check .
     said=$(mktemp); failed=0; \
-    { mypy && pytest -m "not servers and not faults"; } > "$said" 2>&1 & beside=$!; \
+    { mypy && pytest -m "not servers and not faults" && {{ servers }} tests/contract tests/infra; } > "$said" 2>&1 & beside=$!; \
     trap 'kill $beside 2> /dev/null; rm -f "$said"' EXIT; \
-    pytest -m "servers and not faults" || failed=1; \
+    {{ servers }} --ignore=tests/contract --ignore=tests/infra || failed=1; \
     wait $beside || failed=1; \
     cat "$said"; \
     exit $failed
