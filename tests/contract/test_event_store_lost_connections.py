@@ -17,14 +17,6 @@ pytestmark = pytest.mark.servers
 
 
 @pytest.fixture
-async def line(database_url: str) -> AsyncIterator[Line]:
-    line = Line(database_url)
-    await line.open()
-    yield line
-    await line.close()
-
-
-@pytest.fixture
 async def store(line: Line, settings: Settings) -> AsyncIterator[PostgresEventStore]:
     async with opened(line.url, settings) as store:
         await begun(store)

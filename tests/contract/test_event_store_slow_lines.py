@@ -1,7 +1,6 @@
 """The Postgres store and a line on which nothing comes, or late: nobody waits for ever, and all goes on when it is well again."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -18,14 +17,6 @@ pytestmark = pytest.mark.servers
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is interrupted on a dead line is given up soon."""
     monkeypatch.setattr(postgres_connection, "_CANCEL_S_MAX", 0.2)
-
-
-@pytest.fixture
-async def line(database_url: str) -> AsyncIterator[Line]:
-    line = Line(database_url)
-    await line.open()
-    yield line
-    await line.close()
 
 
 class TestALineThatTakesLongToConnect:
