@@ -1,13 +1,23 @@
-"""Follows a run to its end, and compares what came of it with what is said."""
+"""Starts an example, follows its run to the end, and compares what came of it with what is said."""
 
 from collections.abc import Callable
 
 from tests.kit.example import Ask, Plays
 from tests.kit.outside import Asked
-from tests.kit.system import Run
+from tests.kit.specification import parsed, text_of
+from tests.kit.system import Run, Workflows
 from tests.write_side.dsl_case import has
 
 MARGIN_S = 20.0
+
+
+def begin(workflows: Workflows, name: str, given: object = None) -> Run:
+    """Register an example of the specification and start it."""
+    text = text_of(name)
+    definition = parsed(text)
+    assert isinstance(definition, dict)
+    workflows.register(text)
+    return workflows.start(definition["document"], given)
 
 
 def is_asked(asked: Asked, ask: Ask) -> bool:

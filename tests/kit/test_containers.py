@@ -19,9 +19,8 @@ from infra.supervisor import Supervisor
 from tests.kit.container_host import HELLO, RUN, ContainerHost, busybox, missing, prepare, serving
 from tests.kit.example import Plays
 from tests.kit.image_registry import Image, ImageRegistry
-from tests.kit.playing import compare
+from tests.kit.playing import begin, compare
 from tests.kit.system import POLL_S, Run, Workflows
-from tests.kit.test_examples import begin
 
 pytestmark = [pytest.mark.data, pytest.mark.servers, pytest.mark.timeout(180)]
 

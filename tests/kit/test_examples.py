@@ -11,32 +11,15 @@ from tests.kit.example import Own, Plays, Said
 from tests.kit.examples_of_calls import CALLS
 from tests.kit.examples_of_tasks import TASKS
 from tests.kit.outside import Outside
-from tests.kit.playing import compare
-from tests.kit.specification import ABSENT, parsed, specification
+from tests.kit.playing import begin, compare
+from tests.kit.specification import ABSENT, specification
 from tests.kit.system import Run, Workflows
 
 EXAMPLES: dict[str, Said] = {**TASKS, **CALLS}
 PLAYED = {name: said for name, said in EXAMPLES.items() if isinstance(said, Plays)}
 """What can be played by the table alone; the last ones are started first, since they wait for long."""
 
-FOLDER = specification()
-if FOLDER is None:
-    pytest.skip(ABSENT, allow_module_level=True)
-
 pytestmark = [pytest.mark.data, pytest.mark.servers]
-
-
-def text_of(name: str) -> str:
-    assert FOLDER is not None
-    return (FOLDER / "examples" / f"{name}.yaml").read_text()
-
-
-def begin(workflows: Workflows, name: str, given: object = None) -> Run:
-    """Register an example and start it."""
-    definition = parsed(text_of(name))
-    assert isinstance(definition, dict)
-    workflows.register(text_of(name))
-    return workflows.start(definition["document"], given)
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +46,10 @@ class TestAnExample:
 
 class TestTheTable:
     def test_has_every_example_and_no_other(self) -> None:
-        assert FOLDER is not None
-        assert sorted(EXAMPLES) == sorted(path.stem for path in (FOLDER / "examples").glob("*.yaml"))
+        folder = specification()
+        if folder is None:
+            pytest.skip(ABSENT)
+        assert sorted(EXAMPLES) == sorted(path.stem for path in (folder / "examples").glob("*.yaml"))
         assert len(EXAMPLES) == 68
 
     def test_names_tests_that_there_are(self) -> None:

@@ -7,9 +7,9 @@ import pytest
 
 from tests.kit.examples_of_tasks import GOSSIP
 from tests.kit.outside import Answer, Outside
+from tests.kit.playing import begin
 from tests.kit.routes import CHAT, HOSPITAL, PETS, PETSTORE
 from tests.kit.system import END_S_MAX, POLL_S, Workflows
-from tests.kit.test_examples import begin
 from tests.write_side.dsl_case import has
 
 pytestmark = [pytest.mark.data, pytest.mark.servers]

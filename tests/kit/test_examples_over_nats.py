@@ -12,9 +12,9 @@ from nats.aio.client import Client
 
 from infra.supervisor import Supervisor
 from tests.kit.outside import Answer, Outside
+from tests.kit.playing import begin
 from tests.kit.routes import FAKE, asyncapi
 from tests.kit.system import END_S_MAX, POLL_S, Run, Workflows
-from tests.kit.test_examples import begin
 
 pytestmark = [pytest.mark.data, pytest.mark.servers]
 

@@ -7,9 +7,9 @@ import pytest
 
 from tests.infra.calls.websocket_server import WebSocketServer, says
 from tests.kit.outside import Answer, Outside
+from tests.kit.playing import begin
 from tests.kit.routes import FAKE
 from tests.kit.system import Workflows
-from tests.kit.test_examples import begin
 
 pytestmark = [pytest.mark.data, pytest.mark.servers]
 

@@ -10,10 +10,10 @@ import pytest
 from infra.supervisor import Supervisor
 from tests.kit.example import event
 from tests.kit.outside import Outside
+from tests.kit.playing import begin
 from tests.kit.routes import EXAMPLE, NURSES
-from tests.kit.specification import parsed
+from tests.kit.specification import parsed, text_of
 from tests.kit.system import END_S_MAX, POLL_S, Run, Workflows
-from tests.kit.test_examples import begin, text_of
 
 pytestmark = [pytest.mark.data, pytest.mark.servers]
 
