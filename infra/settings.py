@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     live_buffer_events_max: int = 10_000
     live_buffer_bytes_max: int = 67_108_864
     live_clients_max: int = 500
+    fresh_gather_s: float = 0.005
+    fresh_events_max: int = 64
+    fresh_bytes_max: int = 65_536
 
     # the command bus and the event store
     append_events_max: int = 500
@@ -59,7 +62,7 @@ class Settings(BaseSettings):
     # the relay
     relay_batch_events_max: int = 1_000
     relay_batch_bytes_max: int = 8_388_608
-    relay_gather_s: float = 0.005
+    relay_gather_s: float = 0.05
     relay_poll_s_min: float = 0.005
     relay_poll_s_max: float = 0.1
     mirror_age_s_max: int = 604_800

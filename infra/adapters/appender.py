@@ -39,7 +39,7 @@ class Appender:
         self._wake = asyncio.Event()
         self._partition_end = 0
         self._partitions_at = 0.0
-        self.on_append: Callable[[], None] | None = None
+        self.on_append: Callable[[Plan, int], None] | None = None
         self.died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._run(), name="appender")
 
@@ -123,18 +123,19 @@ class Appender:
             crash_point("append.after_commit")
             written = [(append, self._futures.pop(id(append))) for append in plan.appends]
             # What waits is sent first: the database writes it while those who are answered go on.
-            asyncio.get_running_loop().call_soon(self._acknowledge, written, head)
+            asyncio.get_running_loop().call_soon(self._acknowledge, written, plan, head)
             await self._keep_partitions(head + plan.events)
             return
 
-    def _acknowledge(self, written: list[Waiting], head: int) -> None:
+    def _acknowledge(self, written: list[Waiting], plan: Plan, head: int) -> None:
+        position = head
         for append, future in written:
             ids = event_ids(append)
-            head += len(ids)
+            position += len(ids)
             if not future.done():
-                future.set_result(Appended(append.writes[0].stream_id, own_version(append), head, ids))
+                future.set_result(Appended(append.writes[0].stream_id, own_version(append), position, ids))
         if self.on_append is not None:
-            self.on_append()
+            self.on_append(plan, head)
 
     async def _without_refused(self, plan: Plan, refused: InTheWay) -> Plan:
         """Answer those that the log refused; the rest goes again at once."""

@@ -84,9 +84,19 @@ def decode(payload: bytes, position: int | None = None) -> Record:
     Raises NotAnEvent for anything else, and for an event of another position than the one given.
     """
     try:
-        document = orjson.loads(payload)
+        record = decoded(orjson.loads(payload), len(payload))
+    except ValueError as malformed:
+        raise NotAnEvent from malformed
+    if position is not None and record.position != position:
+        raise NotAnEvent(f"The event of position {record.position} stands at {position}.")
+    return record
+
+
+def decoded(document: Any, size: int = 0) -> Record:
+    """The record of a document that was parsed already, `size` bytes long. Raises NotAnEvent."""
+    try:
         metadata = {name: document[attribute] for name, attribute in _ATTRIBUTE_OF.items() if attribute in document}
-        record = Record(
+        return Record(
             document["position"],
             document["id"],
             document["tenantid"],
@@ -97,10 +107,7 @@ def decode(payload: bytes, position: int | None = None) -> Record:
             datetime.fromisoformat(document["time"]),
             orjson.dumps(metadata),
             document["data"],
-            len(payload),
+            size,
         )
     except (ValueError, KeyError, TypeError) as malformed:
         raise NotAnEvent from malformed
-    if position is not None and record.position != position:
-        raise NotAnEvent(f"The event of position {record.position} stands at {position}.")
-    return record

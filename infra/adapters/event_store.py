@@ -4,9 +4,9 @@ Guarantee: positions are gapless and in commit order; an append is whole or abse
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
 from infra.errors import VersionConflict
@@ -179,6 +179,16 @@ def event_ids(append: Append) -> tuple[bytes, ...]:
     if len(writes) == 1:
         return tuple([event.id for event in writes[0].events])
     return tuple([event.id for write in writes for event in write.events])
+
+
+def records_of(append: Append, position: int) -> Iterator[Record]:
+    """An append's events as they lie in the log, the first of them at a position."""
+    occurred_at = append.occurred_at.astimezone(UTC)
+    for stream_id, expected, events in append.writes:
+        for version, (type_, schema_version, data, event_id) in enumerate(events, expected + 1):
+            event = type_, schema_version, occurred_at, append.metadata, data
+            yield Record(position, uuid_text(event_id), append.tenant_id, stream_id, version, *event)
+            position += 1
 
 
 def own_version(append: Append) -> int:

@@ -2,12 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC
 
 from infra.adapters.append_plan import first_conflict, with_each_stream_once
-from infra.adapters.event_store import Append, Appended, Record, Records, Snapshot, event_ids, own_version
+from infra.adapters.event_store import Append, Appended, Record, Records, Snapshot, event_ids, own_version, records_of
 from infra.errors import CommandIdReused
-from infra.ids import uuid_text
 
 
 class MemoryEventStore:
@@ -34,23 +32,8 @@ class MemoryEventStore:
         moved = first_conflict(append, self._versions)
         if moved is not None:
             raise moved
-        occurred_at = append.occurred_at.astimezone(UTC)
+        self._log.extend(records_of(append, len(self._log) + 1))
         for write in append.writes:
-            for version, event in enumerate(write.events, write.expected + 1):
-                self._log.append(
-                    Record(
-                        len(self._log) + 1,
-                        uuid_text(event.id),
-                        append.tenant_id,
-                        write.stream_id,
-                        version,
-                        event.type,
-                        event.schema_version,
-                        occurred_at,
-                        append.metadata,
-                        event.data,
-                    )
-                )
             if write.events:
                 self._versions[append.tenant_id, write.stream_id] = write.expected + len(write.events)
         answer = Appended(append.writes[0].stream_id, own_version(append), len(self._log), event_ids(append))

@@ -55,6 +55,7 @@ class NatsEventStream:
     def __init__(self, url: str, settings: Settings, name: str) -> None:
         self.shard = settings.shard
         self.stream = f"EVENTS_{settings.shard}"
+        self.fresh = f"fresh.{settings.shard}"
         self.woken = asyncio.Event()
         self.disturbed = asyncio.Event()
         self._url = url
@@ -121,21 +122,21 @@ class NatsEventStream:
             self._client.send(frames.publish(subject.encode(), b"", payload))
 
     async def listen(self) -> None:
-        await self._hear_wakes()
+        await self.hear(f"wake.{self.shard}", self._wake_up)
         await self.hear(f"$JS.EVENT.ADVISORY.STREAM.*.{self.stream}", self._stream_changed)
-
-    async def _hear_wakes(self) -> None:
-        await self.hear(f"wake.{self.shard}", lambda *_: self.woken.set())
 
     @contextlib.asynccontextmanager
     async def waking(self) -> AsyncGenerator[None, None]:
-        """Wakes set `woken` in this block, if NATS can be reached; outside they are not even delivered, unless after `listen`."""
-        with contextlib.suppress(StreamUnavailable):
-            await self._hear_wakes()
+        """What is written sets `woken` in this block, if NATS can be reached; outside nothing of it is even delivered."""
+        subjects = f"wake.{self.shard}", self.fresh
         try:
+            await asyncio.gather(*(self.hear(subject, self._wake_up) for subject in subjects))
             yield
         finally:
-            await self._ignore(f"wake.{self.shard}")
+            await asyncio.gather(*map(self._ignore, subjects))
+
+    def _wake_up(self, *_: bytes) -> None:
+        self.woken.set()
 
     async def hear(self, subject: str, sink: Sink) -> None:
         """Give what is published on a subject to `sink`, across every new connection."""

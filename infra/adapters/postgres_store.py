@@ -14,6 +14,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from infra.adapters import postgres_arrays as arrays
 from infra.adapters.append_connection import find_answer
+from infra.adapters.append_plan import Plan
 from infra.adapters.appender import Appender
 from infra.adapters.event_store import Append, Appended, Record, Records, Snapshot
 from infra.adapters.postgres_connection import WatchedConnection
@@ -137,12 +138,12 @@ class PostgresEventStore:
         return self._appender.died
 
     @property
-    def on_append(self) -> Callable[[], None] | None:
-        """Called after each group commit, for example to wake the relay."""
+    def on_append(self) -> Callable[[Plan, int], None] | None:
+        """Called after each group commit, with the head of the log before it; for example to wake the relay."""
         return self._appender.on_append
 
     @on_append.setter
-    def on_append(self, call: Callable[[], None]) -> None:
+    def on_append(self, call: Callable[[Plan, int], None]) -> None:
         self._appender.on_append = call
 
     async def append(self, append: Append) -> Appended:

@@ -210,7 +210,7 @@ class LogRecorder(AggregateLogRecorder, ApplicationRecorder):
     ) -> None:
         super().__init__(database_url, settings, application_name, tenant_id)
         self._listeners: set[threading.Event] = set()
-        self._store.on_append = self._tell
+        self._store.on_append = lambda *_: self._tell()
         self._thread.spawn(self._watch())
 
     def close(self) -> None:

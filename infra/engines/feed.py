@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from infra.adapters.event_store import EventStore, Record, Records
+from infra.cancellation import end
 from infra.errors import Fault
 from infra.settings import Settings
 
@@ -74,12 +75,21 @@ class Feed:
         self._ring: list[Record] = []
         self._ring_bytes = 0
         self._first = 1
+        self._early: dict[int, Record] = {}
+        self._gap = asyncio.Event()
         self._waiting: set[Waiting] = set()
         self.position = 0
         self.running = False
 
     async def run(self, start: int | None = None) -> None:
         """Follow the log for ever, from its present end or from a position."""
+        filling = asyncio.create_task(self._fill_gaps(), name="feed-gaps")
+        try:
+            await self._follow(start)
+        finally:
+            await end(filling)
+
+    async def _follow(self, start: int | None) -> None:
         self.position = await self._store.head() if start is None else start
         self._first = self.position + 1
         self.running = True
@@ -107,6 +117,8 @@ class Feed:
             await self._catch_up(until=max(record.position for record in fresh))
         else:
             self._keep(fresh)
+        if self._early:
+            self._keep(self._next_early())
 
     async def _catch_up(self, until: int | None = None) -> None:
         limit = self._settings.catch_up_batch_events_max
@@ -124,6 +136,37 @@ class Feed:
         self.position = records[-1].position
         self._let_go()
         self._tell({record.type for record in records})
+
+    def offer(self, records: list[Record]) -> None:
+        """Events from whoever has just written them, in any order, once or more often: what is missing before them comes by the source."""
+        if not self.running:
+            return
+        if len(self._early) + len(records) > self._settings.live_buffer_events_max:
+            self._early.clear()
+        self._early.update({record.position: record for record in records})
+        self._keep(self._next_early())
+        if self._early:
+            self._gap.set()
+
+    async def _fill_gaps(self) -> None:
+        """For ever: what is missing before an event that came early is in the log, and is read there if nobody brings it soon."""
+        while True:
+            await self._gap.wait()
+            self._gap.clear()
+            await asyncio.sleep(self._settings.fresh_gather_s)
+            if self._early:
+                await self._catch_up()
+                self._keep(self._next_early())
+                self._early.clear()
+
+    def _next_early(self) -> list[Record]:
+        """Those that follow on without a gap; what has come in another way meanwhile is forgotten."""
+        found: list[Record] = []
+        for position in [position for position in self._early if position <= self.position]:
+            del self._early[position]
+        while (record := self._early.pop(self.position + len(found) + 1, None)) is not None:
+            found.append(record)
+        return found
 
     def _let_go(self) -> None:
         """Forget the oldest events, a part of the memory at a time, once there are too many or they are too large."""

@@ -10,6 +10,7 @@ from uuid import uuid4
 from prometheus_client import CollectorRegistry, Gauge
 
 from infra.adapters.checkpoints import Board
+from infra.adapters.fresh_events import FreshEvents
 from infra.adapters.lease import LeaseSession
 from infra.adapters.nats_notices import NatsNotices
 from infra.adapters.nats_stream import NatsEventStream
@@ -32,7 +33,7 @@ class NotConfigured(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The parts that a process shares. An append wakes the relay."""
+    """The parts that a process shares. An append wakes the relay, and tells consumers of its events if they are few."""
 
     settings: Settings
     database_url: str
@@ -40,6 +41,7 @@ class Machine:
     store: PostgresEventStore
     stream: NatsEventStream
     feed: Feed
+    fresh: FreshEvents
     news: News
     work: NatsWorkQueue
     notices: NatsNotices
@@ -54,13 +56,14 @@ async def machine(service: str, settings: Settings) -> AsyncIterator[Machine]:
     configure_logging(service, settings.log_level)
     store = await PostgresEventStore.open(settings.database_url, settings)
     stream = await NatsEventStream.connect(settings.nats_url, settings, service)
-    store.on_append = stream.wake
+    fresh = FreshEvents(stream, settings)
+    store.on_append = fresh.written
     feed = Feed(store, mirror_source(stream, f"{service}-{uuid4().hex[:12]}"), settings)
     try:
         urls = settings.database_url, settings.nats_url
         work = NatsWorkQueue(stream, settings)
         notices = NatsNotices(stream, settings)
-        yield Machine(settings, *urls, store, stream, feed, News(stream), work, notices, new_registry())
+        yield Machine(settings, *urls, store, stream, feed, fresh, News(stream), work, notices, new_registry())
     finally:
         await stream.close()
         await store.close()
@@ -91,6 +94,7 @@ async def run_consumers(
         """An active consumer has begun; one that another process runs is a standby."""
         return parts.feed.running
 
+    await parts.fresh.listen(parts.feed.offer)
     async with serve_health(port, ready, registry=parts.registry, host=parts.settings.host):
         await run_together(
             parts.feed.run(), *(consumer.run() for consumer in consumers), *others, died=parts.store.died

@@ -143,11 +143,12 @@ class Relay:
         settings, stream = self._settings, self._stream
         flights: deque[Flight] = deque()
         idle_s = settings.relay_poll_s_min
-        clock, gathered_at = asyncio.get_running_loop().time, float("-inf")
+        clock, gathered_at, full = asyncio.get_running_loop().time, float("-inf"), False
         self._audit_later()
         try:
             while not stream.disturbed.is_set():
-                await asyncio.sleep(max(0.0, gathered_at + settings.relay_gather_s - clock()))
+                if not full:
+                    await asyncio.sleep(max(0.0, gathered_at + settings.relay_gather_s - clock()))
                 gathered_at = clock()
                 stream.woken.clear()
                 records = await self._store.read(last, settings.relay_batch_events_max)

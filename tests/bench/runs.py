@@ -121,7 +121,7 @@ async def open_runs(database_url: str, nats_url: str, folder: Path) -> AsyncIter
     ):
         settings = system.settings
         store = await PostgresEventStore.open(database_url, settings)
-        store.on_append = mirror.wake
+        store.on_append = lambda *_: mirror.wake()
         feed = Feed(store, mirror_source(mirror, "bench-runs"), settings)
         bus = CommandBus(store, DECIDERS, EVENTS, settings)
         calls = Calls(bus, resources, Secrets(None), installed())

@@ -175,7 +175,7 @@ class TestADeadAppender:
         assert await store.head() == 1
 
     async def test_is_not_made_by_whoever_is_told_and_breaks_down(self, store: PostgresEventStore) -> None:
-        def break_down() -> None:
+        def break_down(*_: object) -> None:
             raise RuntimeError("broken")
 
         store.on_append = break_down

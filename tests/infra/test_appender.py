@@ -114,13 +114,13 @@ class TestAGroup:
         assert await self.groups(database_url) == [3]
 
     async def test_tells_of_itself_once(self, database_url: str, settings: Settings) -> None:
-        told: list[None] = []
+        told: list[tuple[int, int]] = []
         async with appending(database_url, settings) as appender:
-            appender.on_append = lambda: told.append(None)
+            appender.on_append = lambda plan, head: told.append((head, plan.events))
             await asyncio.gather(*(appender.submit(one(f"thing-{number}")) for number in range(50)))
             with pytest.raises(StreamMoved):
                 await appender.submit(one("thing-1"))
-        assert len(told) == 1
+        assert told == [(0, 50)]
 
     async def test_goes_on_without_those_who_gave_up(self, database_url: str, settings: Settings) -> None:
         async with appending(database_url, settings) as appender:
