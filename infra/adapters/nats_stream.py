@@ -117,9 +117,10 @@ class NatsEventStream:
         self._wakes.wake()
 
     def tell(self, subject: str, payload: bytes) -> None:
-        """Publish a hint, which is lost while NATS is away."""
-        if self._connected.is_set() and self._client is not None and self._client.is_connected:
-            self._client.send(frames.publish(subject.encode(), b"", payload))
+        """Publish a hint, which is lost while NATS is away, or if it is larger than the server takes."""
+        client = self._client if self._connected.is_set() else None
+        if client is not None and client.is_connected and len(payload) <= client.max_payload:
+            client.send(frames.publish(subject.encode(), b"", payload))
 
     async def listen(self) -> None:
         await self.hear(f"wake.{self.shard}", self._wake_up)

@@ -96,6 +96,19 @@ class TestWhatWasWritten:
             await until(lambda: place.told != [])
         assert [[record.stream_id for record in records] for records in place.told] == [["small"]]
 
+    async def test_is_not_told_when_the_server_would_not_take_it(
+        self, place: Place, database_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = await place.writer.client()
+        monkeypatch.setattr(client, "_max_payload", 500)
+        async with opened(database_url, settings) as store:
+            store.on_append = place.fresh.written
+            await store.append(one("large", data=b'"' + 500 * b"x" + b'"'))
+            await asyncio.sleep(2 * settings.fresh_gather_s)
+            await store.append(one("small"))
+            await until(lambda: place.told != [])
+        assert [[record.stream_id for record in records] for records in place.told] == [["small"]]
+
     async def test_wakes_the_relay(self, place: Place, database_url: str, settings: Settings) -> None:
         await place.reader.listen()
         await place.settle()
