@@ -25,21 +25,9 @@ check:
 test *arguments:
     pytest -m "not faults" {{ arguments }}
 
-fast := 'pytest -m "not servers and not outside and not faults" --hypothesis-profile=fast'
-
-# Only tests that need no server and no process of their own, in the small size (tests/sizes.py). `just check` runs the others too.
+# Only tests that need no server and no process of their own, in the small size (tests/sizes.py) and in two halves. `just check` runs the others too.
 test-fast *arguments:
-    {{ if arguments == "" { "just _test-fast" } else { fast + " " + arguments } }}
-
-# In two processes beside each other: the folders named here, and all that are not.
-_test-fast:
-    @said=$(mktemp); failed=0; \
-    trap 'kill $beside 2> /dev/null; rm -f "$said"' EXIT; \
-    {{ fast }} tests/write_side tests/sagas > "$said" 2>&1 & beside=$!; \
-    {{ fast }} --ignore=tests/write_side --ignore=tests/sagas || failed=1; \
-    wait $beside || failed=1; \
-    cat "$said"; \
-    exit $failed
+    pytest -p tests.halves -m "not servers and not outside and not faults" --hypothesis-profile=fast {{ arguments }}
 
 # Kill, restart and corrupt real processes, and count what is lost: nothing.
 faults *arguments:

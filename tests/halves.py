@@ -47,7 +47,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     pipe, giving = os.pipe()
     os.write(giving, b"".join(number.to_bytes(_NUMBER_BYTES, "big") for number in range(len(modules))))
     os.close(giving)
-    said = session.config.stash[_SAID] = tempfile.TemporaryFile("w+")
+    said = session.config.stash[_SAID] = tempfile.TemporaryFile("w+")  # noqa: SIM115  # open to the end of the session
     sys.stdout.flush()
     child = os.fork()
     if not child:

@@ -16,6 +16,7 @@ from nats.aio.transport import Transport
 
 from infra.adapters.event_stream import ConsumerGone, StreamGone, StreamRefused, StreamUnavailable
 from infra.adapters.nats_frames import publish
+from infra.cancellation import end
 
 log = structlog.get_logger()
 
@@ -61,6 +62,13 @@ class StreamClient(Client):
         inbox = self.new_inbox()
         self._inbox = inbox.encode() + b"."
         await self.attach(f"{inbox}.*", self._answered)
+
+    async def close(self) -> None:
+        """Also ends the attempt to reconnect for certain: nats-py cancels it once, which can get lost, and it would go on for ever."""
+        await super().close()
+        attempt = self._reconnection_task
+        if attempt is not None and attempt is not asyncio.current_task():
+            await end(attempt)
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         sink = self._sinks.get(sid)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -49,6 +50,28 @@ class TestASign:
         stream.woken.clear()
         stream.wake()
         await asyncio.wait_for(stream.woken.wait(), 2)
+
+
+class TestAnEnd:
+    async def test_comes_while_it_reconnects_even_if_a_cancellation_gets_lost(
+        self, server: EmbeddedNats, stream: NatsEventStream, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = await stream.client()
+        trying = asyncio.Event()
+
+        async def swallow_one(_: object) -> None:
+            with nullcontext() if trying.is_set() else suppress(asyncio.CancelledError):
+                trying.set()
+                await asyncio.sleep(30)
+            raise OSError("no answer")
+
+        monkeypatch.setattr(client, "_connect_to_server", swallow_one)
+        server.kill()
+        await trying.wait()
+        await stream.close()
+        attempt = client._reconnection_task
+        assert attempt is not None
+        assert attempt.done()
 
 
 class TestADelivery:

@@ -33,13 +33,15 @@ class World:
         self.lease = FreeLease()
         self.registry = CollectorRegistry()
         self.stream: NatsEventStream
+        self.read_from: NatsEventStream
         self.reader: Reader
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> "World":
         await self.server.start()
         self.stream = await NatsEventStream.connect(self.server.url, SETTINGS)
-        self.reader = Reader(self.store, await NatsEventStream.connect(self.server.url, SETTINGS))
+        self.read_from = await NatsEventStream.connect(self.server.url, SETTINGS)
+        self.reader = Reader(self.store, self.read_from)
         relay = Relay(self.store, self.stream, SETTINGS, self.lease, self.registry)
         self._tasks = [asyncio.create_task(relay.run()), asyncio.create_task(self.reader.run())]
         await append(self.store, 2_000, 100)
@@ -49,6 +51,7 @@ class World:
     async def __aexit__(self, *_: object) -> None:
         await end(*self._tasks)
         await self.stream.close()
+        await self.read_from.close()
         await self.server.stop()
 
     async def becomes_equal(self) -> None:
