@@ -1,5 +1,7 @@
 """What the documents of the command API say of its commands: OpenAPI and AsyncAPI are written from this."""
 
+from functools import cache
+
 from infra.adapters.web_docs import Operation, Reply, Schema, problems, reference
 from infra.adapters.web_origin import BATCH_PARAMETERS, CORRELATION_ID, TRACEPARENT
 from infra.adapters.web_parameters import POSITION_MAX, PRINTABLE_PATTERN
@@ -16,6 +18,7 @@ BATCH = "ExecuteCommands"
 POSITION: Schema = {"type": "integer", "minimum": 0, "maximum": POSITION_MAX}
 
 
+@cache
 def operation_of(route: CommandRoute, path: str) -> Operation:
     """One route of a command."""
     command = route.command

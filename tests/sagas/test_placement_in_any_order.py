@@ -14,7 +14,7 @@ from sagas import node_room, placement
 from sagas.place_jobs_on_nodes import PLACE_JOBS_ON_NODES
 from sagas.placement import Placements
 from sagas.queue_jobs_on_dependencies import QUEUE_JOBS_ON_DEPENDENCIES
-from tests.sizes import examples
+from tests.sizes import examples, is_fast
 from write_side import node as node_decider
 from write_side.job import ENDED as JOB_ENDED
 from write_side.job import CancelJob, CompleteJob, FailJob, StartJob, SubmitJob
@@ -34,7 +34,7 @@ NODES = [(8_000, 1_000, 4, "V100"), (8_000, 1_000, 2, "T4"), (4_000, 1_000, 0, N
 KINDS = [None, ("a",), ("a", "b"), ("c",)]
 SETTINGS = settings(max_examples=examples(10), deadline=None)
 SEEDS = st.integers(0, 2**32)
-STEPS = st.integers(50, 500)
+STEPS = st.integers(50, 150 if is_fast() else 500)
 
 
 class Cluster:

@@ -1,7 +1,7 @@
-"""A plugin of pytest: two processes run the tests of one session, after one of them has loaded all, where the answer has to come at once.
+"""A plugin of pytest: three processes run the tests of one session, after one of them has loaded all, where the answer has to come soon.
 
-When everything is collected the process forks, and each takes one module after another from a pipe until there is none left. What the
-child has to say stands behind what its parent says, and its failures are failures of the session.
+When everything is collected the process forks, and each takes one module after another from a pipe until there is none left. Three on two
+processors, since tests also wait. What the children have to say stands behind what their parent says; their failures fail the session.
 """
 
 import os
@@ -13,9 +13,10 @@ from typing import TextIO
 
 import pytest
 
+_CHILDREN = 2
 _NUMBER_BYTES = 4
-_SAID = pytest.StashKey[TextIO]()
-"""What the child has printed."""
+_SAID = pytest.StashKey[list[TextIO]]()
+"""What each child prints; nothing in a child."""
 
 
 def _taken(modules: list[list[pytest.Item]], pipe: int) -> Iterator[pytest.Item]:
@@ -37,6 +38,20 @@ def _run(session: pytest.Session, items: Iterator[pytest.Item]) -> None:
         item = following
 
 
+def _fork(config: pytest.Config) -> int:
+    """The child's number, 0 in the child, which prints to a file from now on."""
+    said = tempfile.TemporaryFile("w+")  # noqa: SIM115  # open to the end of the session
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        config.stash[_SAID].append(said)
+    else:
+        config.stash[_SAID].clear()
+        config.get_terminal_writer()._file = said
+        config.add_cleanup(said.flush)
+    return child
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     modules = sorted(
@@ -44,29 +59,26 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     )
     if len(modules) < 2 or session.testsfailed or session.config.option.collectonly:
         return None
+    session.config.stash[_SAID] = []
     pipe, giving = os.pipe()
     os.write(giving, b"".join(number.to_bytes(_NUMBER_BYTES, "big") for number in range(len(modules))))
     os.close(giving)
-    said = session.config.stash[_SAID] = tempfile.TemporaryFile("w+")  # noqa: SIM115  # open to the end of the session
-    sys.stdout.flush()
-    child = os.fork()
-    if not child:
-        session.config.get_terminal_writer()._file = said
-        session.config.add_cleanup(said.flush)
-        _run(session, _taken(modules, pipe))
-        return True
+    children: list[int] = []
+    while len(children) < _CHILDREN:
+        children.append(_fork(session.config))
+        if not children[-1]:
+            _run(session, _taken(modules, pipe))
+            return True
     try:
         _run(session, _taken(modules, pipe))
     finally:
-        os.read(pipe, _NUMBER_BYTES * len(modules))  # if this one gives up, the other one shall not take more
-        _, status = os.waitpid(child, 0)
-        session.testsfailed += bool(status)
+        os.read(pipe, _NUMBER_BYTES * len(modules))  # if this one gives up, the others shall not take more
+        session.testsfailed += sum(bool(os.waitpid(child, 0)[1]) for child in children)
     return True
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    said = config.stash.get(_SAID, None)
-    if said is not None and config.get_terminal_writer()._file is not said:
+    for said in config.stash.get(_SAID, []):
         said.seek(0)
         terminalreporter.ensure_newline()
         terminalreporter.write(said.read())
