@@ -5,6 +5,7 @@ comes by the mirror. Format: a JSON array of the documents of cloud_event.py, on
 the bounds of the settings nothing is told, and the mirror brings the events in fewer and larger messages.
 """
 
+import asyncio
 from collections.abc import Callable
 
 import orjson
@@ -28,7 +29,7 @@ class FreshEvents:
         self._settings = settings
         self._written: list[tuple[Plan, int]] = []
         self._events = self._bytes = 0
-        self._wakes = Wakes(self._send, settings.fresh_gather_s)
+        self._wakes = Wakes(self._send_soon, settings.fresh_gather_s)
 
     def written(self, plan: Plan, head: int) -> None:
         """A group commit, and the head of the log before it."""
@@ -43,6 +44,9 @@ class FreshEvents:
     @property
     def _too_many(self) -> bool:
         return self._events > self._settings.fresh_events_max or self._bytes > self._settings.fresh_bytes_max
+
+    def _send_soon(self) -> None:
+        asyncio.get_running_loop().call_soon(self._send)  # those who wait for the commit are answered first
 
     def _send(self) -> None:
         written, self._written = self._written, []
