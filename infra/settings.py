@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     live_buffer_events_max: int = 10_000
     live_buffer_bytes_max: int = 67_108_864
     live_clients_max: int = 500
-    fresh_gather_s: float = 0.005
+    fresh_gather_s: float = 0.004
     fresh_events_max: int = 64
     fresh_bytes_max: int = 65_536
 
