@@ -31,6 +31,8 @@ ERROR_CHARACTERS_MAX = 4_000
 RECONNECT_S = 0.25
 STOP_S_MAX = 10.0
 _ACK, _NAK, _IN_PROGRESS, _TERM = b"+ACK", b"-NAK", b"+WPI", b"+TERM"
+_NAK_FOR_LATER = b'-NAK {"delay": 10000000000}'
+"""What breaks something inside Foldwork each time is offered again after so many nanoseconds."""
 _OVER = frozenset({"task-already-ended", "task-already-handed-over", "command-id-reused", "task-unknown"})
 
 
@@ -184,9 +186,9 @@ class Worker:
             await self._carry_out(task)
             verdict = _ACK
         except Refused as refused:
-            if refused.code not in _OVER:
+            verdict = _ACK if refused.code in _OVER else _TERM if refused.status < 500 else _NAK_FOR_LATER
+            if verdict != _ACK:
                 log.error("task %s cannot be ended: %s", task.id, refused)
-            verdict = _ACK if refused.code in _OVER else _TERM
         except Exception:
             log.exception("task %s is given back", task.id)
         finally:

@@ -8,7 +8,11 @@ import orjson
 import pytest
 
 from foldwork import Refused, Task
+from foldwork import worker as worker_module
+from foldwork.command_channel import BREAKDOWNS_MAX
+from infra.engines.command_bus import CommandBus
 from tests.infra.client.worker_world import TENANT, WAIT_S_MAX, World, summarise, working
+from write_side.task import StartTask
 
 
 class TestAWorker:
@@ -53,6 +57,28 @@ class TestAWorker:
             await system.queue_empties()
         assert set(done.values()) == {1}
         assert len(done) == 300
+
+    async def test_is_offered_again_what_broke_something_down(
+        self, system: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        execute_many, broken = CommandBus.execute_many, 0
+
+        async def breaking(bus: CommandBus, commands: Any) -> Any:
+            nonlocal broken
+            if broken < BREAKDOWNS_MAX and any(isinstance(command, StartTask) for command, *_ in commands):
+                broken += 1
+                return [RuntimeError("broken")] * len(commands)
+            return await execute_many(bus, commands)
+
+        monkeypatch.setattr(CommandBus, "execute_many", breaking)
+        monkeypatch.setattr(worker_module, "_NAK_FOR_LATER", b'-NAK {"delay": 100000000}')
+        worker = system.worker()
+        summarise(worker)
+        async with working(worker):
+            await system.request("t1", input={"text": "hello"})
+            assert (await system.ended("t1"))["result"] == {"length": 5}
+            await system.queue_empties()
+        assert broken == BREAKDOWNS_MAX
 
     async def test_gets_what_was_assigned_to_its_agent_while_it_was_away(self, system: World) -> None:
         worker = system.worker()
