@@ -22,7 +22,8 @@ from events.run import (
 from events.run_compensation import RunCompensationEvent, RunCompensationSkipped, RunCompensationStarted
 from events.run_parts import CallAwaited, DocumentsAwaited, ProcessAwaited
 from infra.patterns.activity import Activity, Doing, Over, Performance
-from write_side.run_commands import AdvanceRun
+from infra.patterns.decider import Command
+from write_side.run_commands import AdvanceRun, FailRunTask
 
 
 def key_of(run_id: str, task: int) -> str:
@@ -68,6 +69,11 @@ def react(envelope: Envelope[RunEvent | RunCompensationEvent]) -> Sequence[Doing
     return []
 
 
+def doubted(command: Command) -> Command:
+    """What one attempt knows not to be done another one may have done."""
+    return command.model_copy(update={"in_doubt": True}) if isinstance(command, FailRunTask) else command
+
+
 CARRY_OUT_CALLS_ON_RUN_TASK = Performance(
     name="carry_out_calls_on_run_task",
     version=1,
@@ -89,4 +95,5 @@ CARRY_OUT_CALLS_ON_RUN_TASK = Performance(
         RunTaskCancelled,
     ),
     react=react,
+    doubted=doubted,
 )

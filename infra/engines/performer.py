@@ -6,6 +6,7 @@ has written is acted on before the log brings it round: then the log only confir
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -15,6 +16,7 @@ import psycopg
 import structlog
 
 from events.envelope import Envelope, Origin
+from infra.adapters import kept_activities
 from infra.adapters.checkpoints import Effect
 from infra.adapters.event_store import Appended, EventStore, Record
 from infra.cancellation import end
@@ -22,9 +24,10 @@ from infra.engines.command_bus import CommandBus
 from infra.engines.command_request import Request
 from infra.engines.poison import Poison
 from infra.engines.projector import Decoder, to_envelope
+from infra.engines.standstill import Standstill
 from infra.errors import Fault, Rejection, VersionConflict
 from infra.faults import crash_point
-from infra.ids import uuid_text
+from infra.ids import utc_now, uuid_text
 from infra.patterns.activity import Activity, Doing, Over, Performance
 from infra.patterns.decider import Command
 from infra.patterns.saga import Ask
@@ -48,21 +51,6 @@ _AWAY = (Fault, psycopg.Error, OSError)
 SEEN_MAX = 200_000
 """Events that were acted on before the log brought them; beyond that the log is waited for."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-_KEPT = (
-    "SELECT tenant_id, key, stream_id, causation_id, correlation_id FROM activity WHERE performer = %s AND shard = %s"
-)
-_KEEP = """
-INSERT INTO activity (performer, shard, tenant_id, key, stream_id, causation_id, correlation_id)
-SELECT m.consumer, m.shard, u.tenant_id, u.key, u.stream_id, u.causation_id, u.correlation_id
-FROM moved m, unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
-    AS u (tenant_id, key, stream_id, causation_id, correlation_id)
-ON CONFLICT DO NOTHING
-"""
-_OVER = """
-DELETE FROM activity a USING moved m, unnest(%s::text[], %s::text[]) AS u (tenant_id, key)
-WHERE (a.performer, a.shard, a.tenant_id, a.key) = (m.consumer, m.shard, u.tenant_id, u.key)
-"""
 
 
 def _pauses_s() -> Iterator[float]:
@@ -97,6 +85,8 @@ class Performer:
         self._decoder = decoder
         self._slots = asyncio.Semaphore(settings.activities_in_flight_max)
         self._active = False
+        self._began_at = utc_now()
+        self._standstill = Standstill()
         self._reached = 0
         self._seen: dict[str, Sequence[Seen]] = {}
         self._under_way: dict[Key, asyncio.Task[None]] = {}
@@ -109,16 +99,19 @@ class Performer:
     async def begin(self, connection: Connection, position: int) -> None:
         """Go on with what is kept; its decider tells whether it is still wanted."""
         await self.end()
-        rows = await (await connection.execute(_KEPT, (self.name, self._store.shard))).fetchall()
+        rows = await (await connection.execute(kept_activities.READ, (self.name, self._store.shard))).fetchall()
         self._active, self._reached = True, position
+        self._began_at = utc_now()
+        self._standstill.begin()
         for tenant_id, key, stream_id, causation_id, correlation_id in rows:
             self._kept.add((tenant_id, key))
             origin = Origin(tenant_id, self._actor, key, correlation_id, causation_id)
-            self._start(Activity(key), stream_id, origin, written_here=False)
+            self._start(Activity(key), stream_id, origin, written_here=False, alone=False)
 
     async def end(self) -> None:
         """Another one may act now: drop what is under way."""
         self._active = False
+        self._standstill.end()
         sending = [acted for seen in self._seen.values() for acted in seen if isinstance(acted, asyncio.Task)]
         await end(*self._under_way.values(), *sending)
         self._seen.clear()
@@ -153,7 +146,8 @@ class Performer:
             return doing
         origin = self._origin(cause, envelope)
         if isinstance(doing, Activity):
-            self._start(doing, envelope.stream_id, origin, written_here=written_here)
+            alone = written_here or envelope.occurred_at > self._began_at
+            self._start(doing, envelope.stream_id, origin, written_here=written_here, alone=alone)
             return doing, origin
         return asyncio.create_task(self._send(doing, origin))
 
@@ -161,17 +155,21 @@ class Performer:
         command_id = f"{envelope.id}/{self.name}"
         return Origin(cause.tenant_id, self._actor, command_id, cause.correlation_id, envelope.id, cause.traceparent)
 
-    def _start(self, activity: Activity, stream_id: str, origin: Origin, *, written_here: bool) -> None:
+    def _start(self, activity: Activity, stream_id: str, origin: Origin, *, written_here: bool, alone: bool) -> None:
+        """`alone`: no other performer can have begun it, so far."""
         key = (origin.tenant_id, activity.key)
         if key not in self._under_way and key not in self._answered:
-            carrying_out = self._carry_out(key, activity, stream_id, origin, written_here)
+            carrying_out = self._carry_out(key, activity, stream_id, origin, written_here, alone)
             self._under_way[key] = asyncio.create_task(carrying_out)
 
     async def _carry_out(
-        self, key: Key, activity: Activity, stream_id: str, origin: Origin, written_here: bool
+        self, key: Key, activity: Activity, stream_id: str, origin: Origin, written_here: bool, alone: bool
     ) -> None:
+        began = time.monotonic()
         try:
             command = await self._performed(activity, stream_id, origin, written_here)
+            if isinstance(command, Command) and (not alone or self._standstill.since(began)):
+                command = self._performance.doubted(command)
             refused = None
             if command is not None:
                 refused = await self._send(command.command if isinstance(command, Ask) else command, origin)
@@ -269,9 +267,11 @@ class Performer:
                 [origin.causation_id for _, origin in begun.values()],
                 [origin.correlation_id for _, origin in begun.values()],
             ]
-            effects.append(Effect(_KEEP, columns))
+            effects.append(Effect(kept_activities.KEEP, columns))
         if over:
-            effects.append(Effect(_OVER, [[tenant_id for tenant_id, _ in over], [key for _, key in over]]))
+            effects.append(
+                Effect(kept_activities.FORGET, [[tenant_id for tenant_id, _ in over], [key for _, key in over]])
+            )
         self._kept.update(begun)
         self._kept.difference_update(over)
         self._begun, self._over = {}, set()

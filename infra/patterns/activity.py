@@ -31,10 +31,11 @@ class Performance:
     """What follows at once from events of one kind of stream: commands for that stream, activities that begin and that are over.
 
     `react(envelope)` depends on nothing but the event. It may see an event as soon as it is written, before the log brings it,
-    and then is not asked again for it.
+    and then is not asked again for it. `doubted` gives the command of an attempt beside which another performer may have made one.
     """
 
     name: str
     version: int
     handles: tuple[type[Event], ...]
     react: Callable[[Envelope[Any]], Sequence[Doing]]
+    doubted: Callable[[Command], Command] = lambda command: command
