@@ -20,7 +20,7 @@ def append_parameters(plan: Plan) -> tuple[bytes, ...]:
     e_data: list[bytes] = []
     commands: list[tuple[str, str, bytes, str, int, int, int]] = []
     for append in plan.appends:
-        tenant, _, occurred_at, metadata, command_id, fingerprint = append
+        tenant, _, occurred_at, metadata, command_id, fingerprint, _ = append
         before = len(e_id)
         for stream_id, version, events in append.writes:
             for type_, schema_version, data, event_id in events:

@@ -1,9 +1,10 @@
 """Plans one group commit: which waiting appends can go together, and who survives when the log refuses some of them. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
-from infra.adapters.event_store import Append, StreamMoved, Write
+from infra.adapters.event_store import Append, BasisLost, StreamMoved, Write
 
 StreamKey = tuple[str, str]
 CommandKey = tuple[str, str]
@@ -44,24 +45,33 @@ class Plan:
 
 
 def survivors(
-    plan: Plan, actual: Mapping[StreamKey, int], repeated: Iterable[CommandKey]
+    plan: Plan,
+    actual: Mapping[StreamKey, int],
+    repeated: Iterable[CommandKey],
+    bases: Mapping[int, Sequence[int]] = MappingProxyType({}),
 ) -> tuple[list[Append], list[tuple[Append, StreamMoved]], list[Append]]:
     """Split a refused plan into those that can still go, those that conflict (with the reason) and those already answered.
 
-    `actual` are the versions of the streams that had moved, `repeated` the command ids that were known.
+    `actual` are the versions of the streams that had moved, `repeated` the command ids that were known. `bases` tells, by `id()`, which
+    others of the plan an append was decided on: it conflicts if one of them is not written now.
     """
     versions = {**plan.before, **actual}
     known = set(repeated)
     going: list[Append] = []
     conflicts: list[tuple[Append, StreamMoved]] = []
     answered: list[Append] = []
+    lost: set[int] = set()
     for append in plan.appends:
         if append.command_id is not None and (append.tenant_id, append.command_id) in known:
             answered.append(append)
+            lost.add(id(append))
             continue
-        moved = first_conflict(append, versions)
+        moved = (
+            BasisLost(append) if not lost.isdisjoint(bases.get(id(append), ())) else first_conflict(append, versions)
+        )
         if moved is not None:
             conflicts.append((append, moved))
+            lost.add(id(append))
             continue
         for write in append.writes:
             versions[append.tenant_id, write.stream_id] = write.expected + len(write.events)

@@ -14,7 +14,15 @@ import structlog
 from infra.adapters.append_connection import BROKEN, AppendConnection, InTheWay
 from infra.adapters.append_plan import Plan, survivors, with_each_stream_once
 from infra.adapters.breakdown import is_unfit
-from infra.adapters.event_store import Append, Appended, AppendRefused, event_ids, own_version
+from infra.adapters.event_store import (
+    Append,
+    Appended,
+    AppendRefused,
+    BasisLost,
+    event_ids,
+    has_lost_its_basis,
+    own_version,
+)
 from infra.cancellation import end
 from infra.errors import CommandIdReused, OutcomeUnknown, Overloaded, StoreUnavailable
 from infra.faults import crash_point
@@ -92,6 +100,9 @@ class Appender:
             append, future = self._waiting.popleft()
             if future.done():
                 continue
+            if has_lost_its_basis(append):
+                future.set_exception(BasisLost(append))
+                continue
             if id(append) not in self._futures and plan.admit(append):
                 self._futures[id(append)] = future
             else:
@@ -139,7 +150,9 @@ class Appender:
 
     async def _without_refused(self, plan: Plan, refused: InTheWay) -> Plan:
         """Answer those that the log refused; the rest goes again at once."""
-        going, conflicts, answered = survivors(plan, refused.moved, refused.known)
+        mates = {self._futures[id(append)]: id(append) for append in plan.appends}
+        bases = {id(a): [mates[each] for each in a.after if each in mates] for a in plan.appends if a.after}
+        going, conflicts, answered = survivors(plan, refused.moved, refused.known, bases)
         for append, reason in conflicts:
             self._settle(append, reason)
         for append in answered:

@@ -34,7 +34,8 @@ class Append(NamedTuple):
     """What one command writes, all or nothing. The first write is the command's own stream.
 
     With a `command_id` the answer is remembered for ever, and a second append with that id changes nothing and gets it again;
-    `fingerprint` tells a repeated command from another one under the same id.
+    `fingerprint` tells a repeated command from another one under the same id. `after` are the appends that it was decided on and that
+    may still be under way: it is written only if they were. A version does not tell, since others may have written as many events.
     """
 
     tenant_id: str
@@ -43,6 +44,7 @@ class Append(NamedTuple):
     metadata: bytes = b"{}"
     command_id: str | None = None
     fingerprint: bytes = b""
+    after: "tuple[asyncio.Future[Appended], ...]" = ()
 
 
 class Appended(NamedTuple):
@@ -111,6 +113,29 @@ class StreamMoved(VersionConflict):
             expected=expected,
             actual=actual,
         )
+
+
+class BasisLost(StreamMoved):
+    """What the command was decided on did not get into the log: decide again."""
+
+    def __init__(self, append: Append) -> None:
+        own = append.writes[0]
+        VersionConflict.__init__(
+            self,
+            f"What version {own.expected} of stream {own.stream_id} rests on was not written.",
+            stream_id=own.stream_id,
+            expected=own.expected,
+        )
+
+
+def came_true(append: "asyncio.Future[Appended]") -> bool:
+    """Whether an append that has ended got into the log, and with it the state that something was decided on."""
+    return not append.cancelled() and append.exception() is None and not append.result().repeated
+
+
+def has_lost_its_basis(append: Append) -> bool:
+    """Whether an append that it was decided on has ended without being written."""
+    return any(not came_true(each) for each in append.after if each.done())
 
 
 class AppendRefused(Exception):

@@ -4,7 +4,18 @@ import asyncio
 from collections.abc import Sequence
 
 from infra.adapters.append_plan import first_conflict, with_each_stream_once
-from infra.adapters.event_store import Append, Appended, Record, Records, Snapshot, event_ids, own_version, records_of
+from infra.adapters.event_store import (
+    Append,
+    Appended,
+    BasisLost,
+    Record,
+    Records,
+    Snapshot,
+    event_ids,
+    has_lost_its_basis,
+    own_version,
+    records_of,
+)
 from infra.errors import CommandIdReused
 
 
@@ -25,6 +36,8 @@ class MemoryEventStore:
         return asyncio.ensure_future(self._write(with_each_stream_once(append)))
 
     async def _write(self, append: Append) -> Appended:
+        if has_lost_its_basis(append):
+            raise BasisLost(append)
         if append.command_id is not None:
             known = await self.answer(append.tenant_id, append.command_id, append.fingerprint)
             if known is not None:

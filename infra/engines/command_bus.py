@@ -13,8 +13,17 @@ from typing import Any
 
 from events.envelope import Origin
 from events.event import Event
-from infra.adapters.event_store import Append, Appended, EventStore, NewEvent, StreamMoved, Write
-from infra.engines.command_request import Change, Outcome, Request, Submitted, came_true, fingerprint, load_for
+from infra.adapters.event_store import (
+    Append,
+    Appended,
+    BasisLost,
+    EventStore,
+    NewEvent,
+    StreamMoved,
+    Write,
+    came_true,
+)
+from infra.engines.command_request import Change, Outcome, Request, Submitted, fingerprint, load_for
 from infra.engines.deciding import Deciding
 from infra.engines.stream_cache import CachedStream, EventCodec, Key, StreamCache
 from infra.errors import Invalid, Rejection, VersionConflict
@@ -180,6 +189,7 @@ class CommandBus:
                 except StreamMoved as moved:
                     self._forget(request)
                     named = request.expected_version is not None and moved.details["stream_id"] == request.streams()[0]
+                    named = named and not isinstance(moved, BasisLost)
                     retries_left -= 1
                     if named or retries_left < 0:
                         raise
@@ -252,6 +262,7 @@ class CommandBus:
             origin.to_json(),
             origin.command_id if request.remember else None,
             fingerprint(request.command) if request.remember else b"",
+            tuple([c.stream.tail for c in changes if c.stream.tail is not None]),
         )
         submitted = self._store.submit(append)
         for change in changes:

@@ -70,11 +70,6 @@ class Request:
         return [(self.origin.tenant_id, change.stream_id) for change in self.looked_at]
 
 
-def came_true(append: Submitted) -> bool:
-    """Whether an append that has ended got into the log, and with it the state that something was decided on."""
-    return not append.cancelled() and append.exception() is None and not append.result().repeated
-
-
 def fingerprint(command: Command) -> bytes:
     """Tells a repeated command from another under the same id: 16 bytes over its name and the fields its sender gave."""
     given = command.model_dump_json(exclude_unset=True)

@@ -9,6 +9,7 @@ from typing import ClassVar
 from events.catalog import Catalog
 from events.envelope import Origin
 from events.event import Event
+from infra.adapters.append_plan import with_each_stream_once
 from infra.adapters.event_store import Append, Appended, Record
 from infra.adapters.memory_store import MemoryEventStore
 from infra.errors import NotFound, Rejection
@@ -151,7 +152,7 @@ class SlowStore(MemoryEventStore):
         await self.gate.wait()
         if self.faults:
             raise self.faults.pop(0)
-        return await super().submit(append)
+        return await self._write(with_each_stream_once(append))
 
     async def load(self, tenant_id: str, stream_id: str, after: int = 0) -> list[Record]:
         self.loads += 1

@@ -6,7 +6,7 @@ import pytest
 
 from infra.adapters.append_parameters import append_parameters
 from infra.adapters.append_plan import Plan, survivors, with_each_stream_once
-from infra.adapters.event_store import Append, NewEvent, StreamMoved, Write
+from infra.adapters.event_store import Append, BasisLost, NewEvent, StreamMoved, Write
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -69,6 +69,19 @@ class TestTheSurvivorsOfARefusedPlan:
         assert [reason.details for _, reason in conflicts] == [
             {"stream_id": "b", "expected": 0, "actual": 1},
             {"stream_id": "a", "expected": 1, "actual": 0},
+        ]
+
+    def test_are_not_those_that_a_loser_was_the_basis_of_though_their_version_is_right(self) -> None:
+        loser, built_on_it, beside = append(write("a", 0, 2)), append(write("a", 2)), append(write("b", 0))
+        last = append(write("a", 3))
+        bases = {id(built_on_it): [id(loser)], id(last): [id(built_on_it)], id(beside): []}
+        plan = plan_of(loser, built_on_it, beside, last)
+        going, conflicts, _ = survivors(plan, {("acme", "a"): 2}, [], bases)
+        assert going == [beside]
+        assert [(each, type(reason)) for each, reason in conflicts] == [
+            (loser, StreamMoved),
+            (built_on_it, BasisLost),
+            (last, BasisLost),
         ]
 
     def test_are_those_that_follow_on_from_what_a_known_command_wrote_before(self) -> None:
