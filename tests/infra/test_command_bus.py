@@ -291,23 +291,3 @@ class TestARememberedCommand:
     async def test_is_done_again_if_nobody_asked_to_remember_it(self, bus: CommandBus) -> None:
         await bus.execute(MakeBox(box_id="1"), origin("c1"))
         assert [(await bus.execute(FillBox(box_id="1"), origin("c1"))).version for _ in range(2)] == [2, 3]
-
-
-class TestACommandThatRestsOnAnother:
-    async def test_is_decided_again_though_another_process_has_written_as_many_events(
-        self, bus: CommandBus, elsewhere: CommandBus
-    ) -> None:
-        await bus.execute(MakeBox(box_id="1", size=3), origin())
-        await elsewhere.execute(FillBox(box_id="1", amount=3), origin())
-        filling = [bus.execute(FillBox(box_id="1"), origin()) for _ in range(2)]
-        assert [type(full) for full in await asyncio.gather(*filling, return_exceptions=True)] == [BoxFull, BoxFull]
-
-    async def test_is_decided_again_though_its_sender_named_the_version(
-        self, bus: CommandBus, elsewhere: CommandBus
-    ) -> None:
-        await bus.execute(MakeBox(box_id="1", size=3), origin())
-        await elsewhere.execute(FillBox(box_id="1"), origin())
-        first = bus.execute(FillBox(box_id="1"), origin())
-        second = bus.execute(FillBox(box_id="1"), origin(), expected_version=2)
-        answers = await asyncio.gather(first, second, return_exceptions=True)
-        assert sorted(answer.version for answer in answers if isinstance(answer, Appended)) in ([3], [3, 4])
