@@ -100,7 +100,7 @@ class Appender:
             append, future = self._waiting.popleft()
             if future.done():
                 continue
-            if has_lost_its_basis(append):
+            if append.after and has_lost_its_basis(append):
                 future.set_exception(BasisLost(append))
                 continue
             if id(append) not in self._futures and plan.admit(append):
