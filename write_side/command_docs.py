@@ -20,7 +20,7 @@ POSITION: Schema = {"type": "integer", "minimum": 0, "maximum": POSITION_MAX}
 
 @cache
 def operation_of(route: CommandRoute, path: str) -> Operation:
-    """One route of a command."""
+    """One route of a command, written once however many applications have it."""
     command = route.command
     headers: dict[str, Schema] = {"Foldwork-Position": POSITION}
     if command.creates:

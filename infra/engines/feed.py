@@ -1,7 +1,7 @@
 """One tail of the log for a whole process: every consumer in it reads the newest events from here.
 
-Guarantee: `after(n)` gives the events n+1, n+2, ... without a gap and in order, from memory where it can, else from Postgres. The mirror on
-JetStream brings new events within a millisecond; while it is away, or lags, they come from Postgres.
+Guarantee: `after(n)` gives the events n+1, n+2, ... without a gap and in order, from memory where it can, else from Postgres. New
+events are offered by whoever writes them, and those that are not come by the mirror on JetStream; while it is away, from Postgres.
 """
 
 import asyncio
@@ -83,11 +83,11 @@ class Feed:
 
     async def run(self, start: int | None = None) -> None:
         """Follow the log for ever, from its present end or from a position."""
-        filling = asyncio.create_task(self._fill_gaps(), name="feed-gaps")
+        parts = [asyncio.create_task(self._follow(start)), asyncio.create_task(self._fill_gaps())]
         try:
-            await self._follow(start)
+            await asyncio.gather(*parts)
         finally:
-            await end(filling)
+            await end(*parts)
 
     async def _follow(self, start: int | None) -> None:
         self.position = await self._store.head() if start is None else start

@@ -115,6 +115,20 @@ class TestAnOffer:
             feed.offer(events[3:])
             await until(lambda: feed.position == 4)
 
+    async def test_behind_a_gap_that_breaks_the_feed_down_ends_it(
+        self, log: Log, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def broken(*_: object, **__: object) -> None:
+            raise RuntimeError("broken")
+
+        feed = Feed(log, never, settings)
+        running = asyncio.create_task(feed.run(0))
+        await until(lambda: feed.running)
+        monkeypatch.setattr(log, "read", broken)
+        feed.offer((await log.grow(2))[1:])
+        with pytest.raises(RuntimeError, match="broken"):
+            await asyncio.wait_for(running, 5)
+
     async def test_is_not_kept_among_too_many(self, log: Log, settings: Settings) -> None:
         few = settings.model_copy(update={"live_buffer_events_max": 10, "fresh_gather_s": 0.2})
         async with offered_to(log, few) as feed:
