@@ -4,6 +4,7 @@ Guarantee: what is under way when the connection breaks fails at once; the conne
 """
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -26,6 +27,9 @@ _RECONNECT_S = 0.25
 _PING_S = 2
 _PINGS_MAX = 2
 _STREAM_NOT_FOUND, _CONSUMER_NOT_FOUND = 10059, 10014
+_STREAM_NOT_CREATED = 10049
+_CREATE_S_MAX = 5.0
+_CREATE_AGAIN_S = 0.05
 _NO_RESPONDERS = b"NATS/1.0 503"
 
 Sink = Callable[[bytes, bytes, bytes, bytes], None]
@@ -156,6 +160,38 @@ class StreamClient(Client):
             raise StreamUnavailable("This NATS server has no JetStream, or is older than 2.14.") from nobody
         raise_for(found.get("error"))
         return found
+
+    async def create_stream(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Create a stream, or find it as it is; gives its StreamInfo.
+
+        The server takes the folders of a deleted stream away after it has answered (nats-server 2.15, server/stream.go):
+        what is created meanwhile may be refused, and is asked for again.
+        """
+        again_until = asyncio.get_running_loop().time() + _CREATE_S_MAX
+        while True:
+            try:
+                return await self.api(f"STREAM.CREATE.{config['name']}", config)
+            except StreamRefused as refused:
+                if refused.err_code != _STREAM_NOT_CREATED or asyncio.get_running_loop().time() > again_until:
+                    raise
+            await asyncio.sleep(_CREATE_AGAIN_S)
+
+    async def replace_stream(self, config: Mapping[str, Any]) -> None:
+        """Delete a stream if there is one and create an empty one of its name.
+
+        A stream that is deleted while the files of one deleted before are still there keeps its own
+        (server/filestore.go), and the next of its name has its messages again: that one is deleted too.
+        """
+        again_until = asyncio.get_running_loop().time() + _CREATE_S_MAX
+        while True:
+            with contextlib.suppress(StreamGone):
+                await self.api(f"STREAM.DELETE.{config['name']}")
+            made = await self.create_stream(config)
+            if not made["state"]["messages"]:
+                return
+            if asyncio.get_running_loop().time() > again_until:
+                raise StreamRefused(f"The messages of stream {config['name']} come back each time that it is deleted.")
+            await asyncio.sleep(_CREATE_AGAIN_S)
 
     def _answered(self, subject: bytes, _: bytes, data: bytes, headers: bytes) -> None:
         future = self._asked.get(subject)

@@ -50,7 +50,7 @@ class NatsNotices:
         try:
             config = (await client.api(f"STREAM.INFO.{self.name}"))["config"]
         except StreamGone:
-            await client.api(f"STREAM.CREATE.{self.name}", wanted)
+            await client.create_stream(wanted)
             return
         if any(config.get(name) != value for name, value in wanted.items()):
             await client.api(f"STREAM.UPDATE.{self.name}", {**config, **wanted})

@@ -193,10 +193,7 @@ class NatsEventStream:
         return True
 
     async def recreate(self, first: int) -> None:
-        client = await self.client()
-        with contextlib.suppress(StreamGone):
-            await client.api(f"STREAM.DELETE.{self.stream}")
-        await client.api(f"STREAM.CREATE.{self.stream}", {**self._config(), "first_seq": first})
+        await (await self.client()).replace_stream({**self._config(), "first_seq": first})
 
     def _config(self) -> dict[str, Any]:
         """Format: the StreamConfig of the JetStream API. No TTLs, no rollups, no purging: they would make holes."""

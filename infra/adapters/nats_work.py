@@ -49,7 +49,7 @@ class NatsWorkQueue:
             if any(config.get(name) != value for name, value in wanted.items()):
                 await client.api(f"STREAM.UPDATE.{self.name}", {**config, **wanted})
         except StreamGone:
-            found = await client.api(f"STREAM.CREATE.{self.name}", wanted)
+            found = await client.create_stream(wanted)
         before, self._last = self._last, found["state"]["last_seq"]
         return self._last < before or _FILLED not in found["config"].get("metadata", {})
 

@@ -139,7 +139,7 @@ class TestAStreamOfAnotherShape:
     async def test_is_not_adopted_when_it_cannot_be_changed(self, stream: NatsEventStream) -> None:
         client = await stream.client()
         await client.api("STREAM.DELETE.EVENTS_0")
-        await client.api("STREAM.CREATE.EVENTS_0", {"name": "EVENTS_0", "subjects": ["evt.>"], "storage": "memory"})
+        await client.create_stream({"name": "EVENTS_0", "subjects": ["evt.>"], "storage": "memory"})
         assert not await stream.adopt()
 
     async def test_tells_a_message_that_is_no_event(self, stream: NatsEventStream) -> None:

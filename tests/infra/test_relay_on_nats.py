@@ -91,6 +91,9 @@ class World:
     async def ask(self, verb: str, request: dict[str, object] | None = None) -> None:
         await (await self.stream.client()).api(verb, request)
 
+    async def create(self, config: dict[str, object]) -> None:
+        await (await self.stream.client()).create_stream(config)
+
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
@@ -170,7 +173,7 @@ class TestAStream:
     async def test_that_somebody_made_in_another_way_is_made_anew(self, world: World) -> None:
         async with world.relay_away():
             await world.ask("STREAM.DELETE.EVENTS_0")
-            await world.ask("STREAM.CREATE.EVENTS_0", {"name": "EVENTS_0", "subjects": ["evt.>"], "storage": "memory"})
+            await world.create({"name": "EVENTS_0", "subjects": ["evt.>"], "storage": "memory"})
         await world.goes_on()
         assert world.heals("config") == 1
 
@@ -178,7 +181,7 @@ class TestAStream:
         async with world.relay_away():
             config = (await (await world.stream.client()).api("STREAM.INFO.EVENTS_0"))["config"]
             await world.ask("STREAM.DELETE.EVENTS_0")
-            await world.ask("STREAM.CREATE.EVENTS_0", {**config, "deny_delete": False, "allow_atomic": True})
+            await world.create({**config, "deny_delete": False, "allow_atomic": True})
             at = 0
             while at < 2_000:
                 at = await world.stream.publish_batch(await world.store.read(at, 200), at)
