@@ -7,14 +7,16 @@ export PYTHONDONTWRITEBYTECODE := ""
 default:
     @just --list --unsorted
 
-servers := 'pytest -m "servers and not faults"'
+# A test that fails is run once more, and told with its traceback even if it passes then (DECISIONS 57).
+tests := 'pytest -p pytest_rerunfailures --reruns 1 --rerun-show-tracebacks'
+servers := tests + ' -m "servers and not faults"'
 
 # The one gate: format, lint, types, tests. What CI runs. Tests of whole systems run beside all others.
 check:
     ruff format --check .
     ruff check .
     said=$(mktemp); failed=0; \
-    { mypy && pytest -m "not servers and not faults" && {{ servers }} tests/contract tests/infra; } > "$said" 2>&1 & beside=$!; \
+    { mypy && {{ tests }} -m "not servers and not faults" && {{ servers }} tests/contract tests/infra; } > "$said" 2>&1 & beside=$!; \
     trap 'kill $beside 2> /dev/null; rm -f "$said"' EXIT; \
     {{ servers }} --ignore=tests/contract --ignore=tests/infra || failed=1; \
     wait $beside || failed=1; \
