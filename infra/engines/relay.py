@@ -28,7 +28,8 @@ log = structlog.get_logger()
 FLIGHTS_MAX = 2
 ATTEMPTS_MAX = 8
 RETRY_S_MIN, RETRY_S_MAX = 0.05, 2.0
-AUDIT_SAMPLES = 16
+SETTLE_SAMPLES, AUDIT_SAMPLES = 4, 1
+"""How many events of the stream are compared with the log. For each, JetStream reads a block of up to 8 MiB and keeps it for seconds."""
 _SIZE_SAMPLES = 200
 _MESSAGE_BYTES_EXTRA = 160
 """What JetStream stores for a message beside its payload: subject, batch headers, record header and hash."""
@@ -76,6 +77,7 @@ class Relay:
         self._metrics = RelayMetrics(registry)
         self._attempts = 0
         self._audit_at = 0.0
+        self._suspect = 0
         self._measured_at = float("-inf")
 
     @property
@@ -228,7 +230,7 @@ class Relay:
         try:
             state = await self._stream.state()
             head = await self._store.head()
-            flaw = await self._flaw(state, head, AUDIT_SAMPLES)
+            flaw = await self._flaw(state, head, SETTLE_SAMPLES)
             if flaw is None and not await self._stream.adopt():
                 flaw = Flaw("config", "the stream is of another kind")
         except StreamGone:
@@ -241,6 +243,7 @@ class Relay:
         self._heal(flaw)
         first = await self._first_wanted()
         await self._stream.recreate(first)
+        self._suspect = 0
         return first - 1
 
     def _heal(self, flaw: Flaw) -> None:
@@ -259,9 +262,10 @@ class Relay:
             return Flaw("stale", f"the stream ends at {state.last}, and the log does not have what follows")
         if not state.messages:
             return None
-        positions = {state.first, *(random.randint(state.first, state.last) for _ in range(samples))}
-        for position in sorted(positions - {state.last}):
+        positions = {self._suspect, *(random.randint(state.first, state.last) for _ in range(samples))}
+        for position in sorted(each for each in positions if state.first <= each < state.last):
             if await self._differs(position, await self._stream.event_id(position)):
+                self._suspect = position  # so that who heals finds it again
                 return Flaw("other", f"another event is at {position}")
         if await self._differs(state.last, state.last_id):
             return Flaw("other", f"another event is at {state.last}")

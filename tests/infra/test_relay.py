@@ -1,6 +1,7 @@
 """The relay on the in-memory log and stream: it publishes in order and heals whatever happens to the stream."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -153,6 +154,15 @@ class TestAStreamThat:
     async def test_has_another_event_inside_is_made_again(self, running: World) -> None:
         running.stream.messages[3], running.stream.messages[4] = running.stream.messages[4], running.stream.messages[3]
         await running.becomes_mirrored()
+
+    async def test_was_seen_to_have_another_event_is_made_again(
+        self, running: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looked_at = itertools.chain([4], itertools.repeat(10))  # never again where the audit saw it
+        running.stream.messages[4] = running.stream.messages[5]
+        monkeypatch.setattr("infra.engines.relay.random.randint", lambda *_: next(looked_at))
+        await running.becomes_mirrored()
+        assert running.count("foldwork_relay_heals_total", cause="other") == 1
 
     async def test_lets_its_oldest_events_go_is_left_alone(self, running: World) -> None:
         for seq in range(1, 11):
