@@ -64,7 +64,7 @@ class BatchReader:
 
     def _array(self, body: bytes) -> list[Any]:
         try:
-            documents = from_json(body)
+            documents = from_json(body, cache_strings="keys")
         except ValueError as error:
             raise Malformed(f"Invalid JSON: {error}") from None
         if not isinstance(documents, list):
@@ -81,7 +81,7 @@ class BatchReader:
             raise self._too_many()
         for line in lines:
             try:
-                yield from_json(line)
+                yield from_json(line, cache_strings="keys")
             except ValueError as error:
                 yield Malformed(f"Invalid JSON: {error}")
 

@@ -108,10 +108,9 @@ class AppendConnection:
             try:
                 return await self._append(connection, parameters)
             except psycopg.Error as failure:
-                refused = await self._refused(connection, plan) if failure.sqlstate in _IN_THE_WAY else None
-                if refused is None:
-                    raise
-                raise refused from failure
+                if failure.sqlstate in _IN_THE_WAY:
+                    await self._look_what_is_in_the_way(connection, plan)
+                raise
 
     async def _append(self, connection: Connection, parameters: Sequence[bytes]) -> int:
         """The call itself, below psycopg's cursors: they take longer to prepare 27 parameters than Postgres takes to write a row."""
@@ -125,8 +124,8 @@ class AppendConnection:
             raise psycopg.errors.error_from_result(result)
         return int.from_bytes(value, "big")
 
-    async def _refused(self, connection: Connection, plan: Plan) -> InTheWay | None:
-        """What stands in the way of a plan."""
+    async def _look_what_is_in_the_way(self, connection: Connection, plan: Plan) -> None:
+        """Raises InTheWay if anything is."""
         cursor = await connection.execute(_REFUSED, refused_parameters(plan), prepare=True, binary=True)
         moved, known = {}, []
         for outcome, tenant, subject, number in await cursor.fetchall():
@@ -134,7 +133,8 @@ class AppendConnection:
                 moved[tenant, subject] = number
             else:
                 known.append((tenant, subject))
-        return InTheWay(moved, known) if moved or known else None
+        if moved or known:
+            raise InTheWay(moved, known)
 
     def is_refusal(self, failure: Exception) -> bool:
         """Whether a call failed with a plain no, after which nothing is written.

@@ -179,7 +179,7 @@ def refusal(error: Exception, scope: Scope, place: _Segment | None = None) -> An
     instance = quote(scope["path"], safe="/:@-._~!$&'()*+,;=")[:INSTANCE_CHARACTERS_MAX]
     headers: list[Header] = []
     if isinstance(error, Rejection):
-        document = problem(error, instance)
+        document = problem(error.with_traceback(None), instance)
         if isinstance(error, MethodNotAllowed) and place is not None:
             allowed = [*place.routes, *(["HEAD"] if "GET" in place.routes else [])]
             headers.append((b"allow", ", ".join(allowed).encode()))

@@ -96,6 +96,8 @@ class CommandBus:
                     submitted.append(outcome)
                 else:
                     submitted.append(await self._finish(request, outcome))
+            except Rejection as rejection:
+                submitted.append(rejection.with_traceback(None))
             except Exception as refused:
                 submitted.append(refused)
         return await self._endings(begun, submitted)
@@ -172,7 +174,9 @@ class CommandBus:
             if changes[0].events:
                 return self._submit(request, changes)
         except Rejection as rejection:
-            outcome = rejection
+            outcome = rejection.with_traceback(
+                None
+            )  # its frames hold it: as a ring they would stay until somebody looks for rings
         except WouldWait:
             request.waits = True
             return None
@@ -235,6 +239,8 @@ class CommandBus:
     async def _ending(self, request: Request, submitted: Submitted) -> Appended | Exception:
         try:
             return await self._finish(request, submitted)
+        except Rejection as rejection:
+            return rejection.with_traceback(None)
         except Exception as refused:
             return refused
 

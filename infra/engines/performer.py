@@ -215,7 +215,7 @@ class Performer:
                 log.info("activity's command is sent again", performer=self.name, command=type(command).__name__)
             except Rejection as rejection:
                 log.info("activity's command refused", command=type(command).__name__, code=rejection.code)
-                return rejection
+                return rejection.with_traceback(None)
             except _AWAY as broken:
                 log.warning("activity's command is sent again", performer=self.name, cause=type(broken).__name__)
             await asyncio.sleep(pause_s)
