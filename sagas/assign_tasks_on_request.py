@@ -101,7 +101,7 @@ def _on_agent_changed(
         case AgentDeleted():
             agent.started = False
             del state.agents[agent_id]
-            failed = [task_id for task_id, given_to in state.given.items() if given_to == agent_id]
+            failed = sorted(task_id for task_id, given_to in state.given.items() if given_to == agent_id)
     seeking: list[str] = []
     for task_id, task in state.waiting.items():
         suited = agent.suits(task.capability)
