@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, assert_never, get_args
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from events.agent import (
     AgentCapabilitiesUpdated,
@@ -21,7 +21,7 @@ from events.agent import (
 from events.event import Id, Name, Reason
 from infra.errors import NotFound, Rejection
 from infra.ids import new_id
-from infra.patterns.decider import Command, Decider
+from infra.patterns.decider import Command, Decider, StateForm
 from write_side.agent_name import ClaimAgentName, ReleaseAgentName, agent_name_id
 
 
@@ -114,6 +114,7 @@ class AgentState:
 
 
 UNKNOWN = AgentState()
+FORM = StateForm(1, TypeAdapter(AgentState))
 
 
 def decide(command: AgentCommand, state: AgentState) -> list[AgentEvent]:
@@ -216,4 +217,4 @@ def evolve(state: AgentState, event: AgentEvent) -> AgentState:
             assert_never(event)
 
 
-AGENT = Decider("agent", get_args(AgentCommand), UNKNOWN, decide, evolve, companions)
+AGENT = Decider("agent", get_args(AgentCommand), UNKNOWN, decide, evolve, companions, snapshots=FORM)

@@ -1,15 +1,18 @@
 """Keeps the capacities of a tenant's nodes together (stream `fleet-all`), so that a job too big for all is refused."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, assert_never, get_args
+from typing import Annotated, NamedTuple, assert_never, get_args
+
+from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from events.event import Id, Label
 from events.fleet import FleetEvent, FleetNodeAdded, FleetNodeRemoved
 from events.job import Requirements
 from events.node import CpuMilli, GpuCount, Kinds, MemoryMib
 from infra.errors import Invalid
-from infra.patterns.decider import Command, Decider
+from infra.patterns.decider import Command, Decider, StateForm
 
 FLEET_ID = "all"
 FLEET_STREAM = f"fleet-{FLEET_ID}"
@@ -85,6 +88,23 @@ class FleetState:
 EMPTY = FleetState()
 
 
+def _counted(nodes: Mapping[str, Capacity]) -> FleetState:
+    return FleetState(nodes, Counter(nodes.values()))
+
+
+_NODES: TypeAdapter[Mapping[str, Capacity]] = TypeAdapter(Mapping[str, Capacity])
+FORM = StateForm(
+    1,
+    TypeAdapter(
+        Annotated[
+            FleetState,
+            PlainValidator(lambda kept: _counted(_NODES.validate_python(kept))),
+            PlainSerializer(lambda fleet: _NODES.dump_python(fleet.nodes, mode="json")),
+        ]
+    ),
+)
+
+
 def require_room(kind: str, need: Requirements, fleet: FleetState) -> None:
     """Refuse what no node could do if it were empty; with no node at all nobody knows yet, so it may be asked for."""
     if not fleet.capacities or any(capacity.holds(kind, need) for capacity in fleet.capacities):
@@ -136,4 +156,4 @@ def evolve(state: FleetState, event: FleetEvent) -> FleetState:
     return FleetState(nodes, capacities)
 
 
-FLEET = Decider("fleet", get_args(FleetCommand), EMPTY, decide, evolve)
+FLEET = Decider("fleet", get_args(FleetCommand), EMPTY, decide, evolve, snapshots=FORM)

@@ -1,15 +1,13 @@
 """Decides what may be done with a node: register, watch, retire it, and reserve room on it, never more than it has."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal, assert_never, get_args
+from collections.abc import Sequence
+from typing import assert_never, get_args
 
 from pydantic import AwareDatetime, Field
 
 from events.event import Id, Label, Name
 from events.job import Requirements
 from events.node import (
-    GPU_MILLI_WHOLE,
     RESERVATIONS_MAX,
     Attempt,
     CpuMilli,
@@ -32,6 +30,7 @@ from infra.ids import new_id
 from infra.patterns.decider import Command, Decider
 from write_side.fleet import AddFleetNode, RemoveFleetNode, kind_suits, model_suits
 from write_side.node_gpus import pick_gpus
+from write_side.node_state import FORM, UNKNOWN, NodeState, evolve
 
 
 class RegisterNode(Command):
@@ -121,23 +120,6 @@ class NodeAlreadyRetired(Rejection):
 
 class NodeStillReserved(Rejection):
     """The node still has jobs: drain it and let them end first."""
-
-
-@dataclass(frozen=True, slots=True)
-class NodeState:
-    """What is free, per GPU in thousandths, the reservations that are live now, and the kinds of jobs (None is every)."""
-
-    status: Literal["unknown", "registered", "online", "offline", "retired"] = "unknown"
-    draining: bool = False
-    gpu_model: str | None = None
-    cpu_milli_free: int = 0
-    memory_mib_free: int = 0
-    gpus_free: tuple[int, ...] = ()
-    reservations: Mapping[tuple[str, int], NodeReserved] = field(default_factory=dict)
-    kinds: frozenset[str] | None = None
-
-
-UNKNOWN = NodeState()
 
 
 def decide(command: NodeCommand, state: NodeState) -> list[NodeEvent]:
@@ -244,54 +226,4 @@ def companions(command: NodeCommand, state: NodeState) -> Sequence[Command]:
             return ()
 
 
-def evolve(state: NodeState, event: NodeEvent) -> NodeState:
-    match event:
-        case NodeReserved(job_id=job_id, attempt=attempt):
-            return _hold(state, event, {**state.reservations, (job_id, attempt): event}, sign=-1)
-        case NodeReleased(job_id=job_id, attempt=attempt):
-            reservations = dict(state.reservations)
-            held = reservations.pop((job_id, attempt), None)
-            return state if held is None else _hold(state, held, reservations, sign=1)
-        case NodeReservationRefused():
-            return state
-        case NodeWentOnline():
-            return replace(state, status="online")
-        case NodeWentOffline():
-            return replace(state, status="offline")
-        case NodeDrained():
-            return replace(state, draining=True)
-        case NodeRetired():
-            return replace(state, status="retired")
-        case NodeRegistered():
-            return _registered(event)
-        case _:
-            assert_never(event)
-
-
-def _registered(event: NodeRegistered) -> NodeState:
-    return NodeState(
-        status="registered",
-        gpu_model=event.gpu_model,
-        cpu_milli_free=event.cpu_milli,
-        memory_mib_free=event.memory_mib,
-        gpus_free=(GPU_MILLI_WHOLE,) * event.gpu_count,
-        kinds=None if event.kinds is None else frozenset(event.kinds),
-    )
-
-
-def _hold(
-    state: NodeState, room: NodeReserved, reservations: Mapping[tuple[str, int], NodeReserved], sign: Literal[-1, 1]
-) -> NodeState:
-    """The state with this room taken (-1) or given back (1)."""
-    gpus_free = state.gpus_free
-    if room.gpus:
-        shares = {share.index: share.milli for share in room.gpus}
-        gpus_free = tuple(milli + sign * shares.get(index, 0) for index, milli in enumerate(gpus_free))
-    cpu_milli = state.cpu_milli_free + sign * room.cpu_milli
-    memory_mib = state.memory_mib_free + sign * room.memory_mib
-    return NodeState(
-        state.status, state.draining, state.gpu_model, cpu_milli, memory_mib, gpus_free, reservations, state.kinds
-    )
-
-
-NODE = Decider("node", get_args(NodeCommand), UNKNOWN, decide, evolve, companions)
+NODE = Decider("node", get_args(NodeCommand), UNKNOWN, decide, evolve, companions, snapshots=FORM)

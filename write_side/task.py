@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Literal, assert_never, cast, get_args
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from events.event import Count, Id, JsonAny, Label, Name, Reason
 from events.task import (
@@ -24,7 +24,7 @@ from events.task import (
 )
 from infra.errors import Invalid, NotFound, Rejection
 from infra.ids import new_id
-from infra.patterns.decider import Command, Decider, Others
+from infra.patterns.decider import Command, Decider, Others, StateForm
 from write_side.agent import require_able, require_present
 from write_side.timed import Timed
 
@@ -170,6 +170,7 @@ class TaskState:
 
 
 UNKNOWN = TaskState()
+FORM = StateForm(1, TypeAdapter(TaskState))
 _REPORTS = frozenset({RecordTaskStep, RecordTaskUsage})
 
 
@@ -286,4 +287,4 @@ def evolve(state: TaskState, event: TaskEvent) -> TaskState:
             assert_never(event)
 
 
-TASK = Decider("task", get_args(TaskCommand), UNKNOWN, decide, evolve, consults=consults)
+TASK = Decider("task", get_args(TaskCommand), UNKNOWN, decide, evolve, consults=consults, snapshots=FORM)

@@ -35,6 +35,9 @@ SMALL_CACHES = {
     "projector_rows_max": 500,
     "live_buffer_events_max": 1_000,
     "saga_snapshot_events": 1_000,
+    "mirror_bytes_max": 16_777_216,
+    "work_bytes_max": 16_777_216,
+    "lifecycle_bytes_max": 16_777_216,
 }
 """So small that they are full when the warm-up ends: what grows after it would grow for ever."""
 
