@@ -22,8 +22,7 @@ from events.run import (
 from events.run_compensation import RunCompensationEvent, RunCompensationSkipped, RunCompensationStarted
 from events.run_parts import CallAwaited, DocumentsAwaited, ProcessAwaited
 from infra.patterns.activity import Activity, Doing, Over, Performance
-from infra.patterns.decider import Command
-from write_side.run_commands import AdvanceRun, FailRunTask
+from write_side.run_commands import AdvanceRun
 
 
 def key_of(run_id: str, task: int) -> str:
@@ -69,11 +68,6 @@ def react(envelope: Envelope[RunEvent | RunCompensationEvent]) -> Sequence[Doing
     return []
 
 
-def doubted(command: Command) -> Command:
-    """What one attempt knows not to be done another one may have done."""
-    return command.model_copy(update={"in_doubt": True}) if isinstance(command, FailRunTask) else command
-
-
 CARRY_OUT_CALLS_ON_RUN_TASK = Performance(
     name="carry_out_calls_on_run_task",
     version=1,
@@ -95,5 +89,4 @@ CARRY_OUT_CALLS_ON_RUN_TASK = Performance(
         RunTaskCancelled,
     ),
     react=react,
-    doubted=doubted,
 )

@@ -21,7 +21,7 @@ from infra.engines.performer import Send
 from infra.errors import StoreUnavailable
 from infra.functions import Function, call, function_of
 from infra.ids import utc_now
-from infra.patterns.activity import Activity
+from infra.patterns.activity import Activity, IfAlone
 from infra.patterns.saga import Ask
 from infra.settings import Settings
 from sagas.carry_out_calls_on_run_task import task_of
@@ -83,21 +83,25 @@ class Calls:
         self._secrets = secrets
         self._functions = functions
 
-    async def perform(self, tenant_id: str, stream_id: str, activity: Activity, send: Send) -> Ask | FailRunTask | None:
+    async def perform(
+        self, tenant_id: str, stream_id: str, activity: Activity, send: Send
+    ) -> Ask | FailRunTask | IfAlone | None:
         """What a task's call came to; None if the task does not wait for it any more."""
         run_id, task = task_of(activity.key)
         state: RunState = await self._bus.state(tenant_id, stream_id)
         awaited = awaited_call(state, task)
         if awaited is None:
             return None
-        in_doubt = False
+        in_doubt = unheard = False
         try:
             return _answered(run_id, task, await self._answer(tenant_id, stream_id, task, awaited, state, send))
         except CallFailed as failed:
             error, in_doubt = standard(failed.type, failed.detail, "", failed.status, failed.title), failed.in_doubt
+            unheard = failed.unheard
         except Raised as raised:
             error = raised.error
-        return FailRunTask(run_id=run_id, task=task, error=_without_place(error), in_doubt=in_doubt)
+        ended = FailRunTask(run_id=run_id, task=task, error=_without_place(error), in_doubt=in_doubt)
+        return IfAlone(ended, ended.model_copy(update={"in_doubt": True})) if unheard else ended
 
     async def _answer(
         self, tenant_id: str, stream_id: str, task: int, awaited: object, state: RunState, send: Send
@@ -191,7 +195,9 @@ def texts_of(secrets: JsonValue | Mapping[str, JsonValue]) -> tuple[str, ...]:
 def _veiled(failed: CallFailed, secrets: tuple[str, ...]) -> CallFailed:
     """The same failure without the secrets that the call was given, whoever quotes them."""
     detail, title = without(secrets, failed.detail), without(secrets, failed.title)
-    return CallFailed(failed.type, detail, status=failed.status, title=title, in_doubt=failed.in_doubt)
+    return CallFailed(
+        failed.type, detail, status=failed.status, title=title, in_doubt=failed.in_doubt, answered=failed.answered
+    )
 
 
 def _answered(run_id: str, task: int, found: JsonValue) -> Ask | FailRunTask:

@@ -32,6 +32,7 @@ _TITLE: Mapping[str, str] = MappingProxyType(
         "runtime": "The call failed",
     }
 )
+_ON_THE_WAY = frozenset({"communication", "timeout", "authentication"})
 _SECONDS = {"days": 86_400.0, "hours": 3_600.0, "minutes": 60.0, "seconds": 1.0, "milliseconds": 0.001}
 _ISO = re.compile(
     r"P(?=.)(?:(?P<weeks>[\d.]+)W)?(?:(?P<days>[\d.]+)D)?"
@@ -43,7 +44,8 @@ class CallFailed(Exception):
     """A call that came to nothing. `type` is the last part of the specification's error type, `status` the HTTP status that fits best.
 
     `detail` says what happened, without credentials and in at most DETAIL_CHARACTERS_MAX characters. `in_doubt`: what was called may have
-    done what it was asked for all the same, since it was asked and nobody heard that it refused.
+    done what it was asked for all the same, since it was asked and nobody heard that it refused. `answered`: it said so itself, and would
+    say the same of any attempt with this key.
     """
 
     def __init__(
@@ -54,13 +56,20 @@ class CallFailed(Exception):
         status: int | None = None,
         title: str | None = None,
         in_doubt: bool = False,
+        answered: bool = False,
     ) -> None:
         super().__init__(detail)
         self.type: FailureType = type
         self.in_doubt = in_doubt
+        self.answered = answered
         self.status = status or _STATUS.get(type, 500)
         self.title = _recordable(title or _TITLE[type], TITLE_CHARACTERS_MAX)
         self.detail = _recordable(detail, DETAIL_CHARACTERS_MAX)
+
+    @property
+    def unheard(self) -> bool:
+        """Whether nobody was asked, as it was on the way that this failed: another attempt may have got through."""
+        return self.type in _ON_THE_WAY and not self.in_doubt and not self.answered
 
     def __str__(self) -> str:
         return f"{self.type} {self.status}: {self.detail}"

@@ -76,7 +76,9 @@ class Answer:
         detail = f"{self.request.shown} answered {self.status}: {text}"
         title = self._response.reason_phrase or None
         shown_detail, in_doubt = without(self.request.secrets, detail), self.status in _OF_A_GATEWAY
-        return CallFailed("communication", shown_detail, status=self.status, title=title, in_doubt=in_doubt)
+        return CallFailed(
+            "communication", shown_detail, status=self.status, title=title, in_doubt=in_doubt, answered=not in_doubt
+        )
 
 
 @asynccontextmanager

@@ -163,4 +163,5 @@ def _failure(
     detail = without(secrets, f"{place.shown}, spoken to {spoken}, failed with {code.name}: {said}")
     title = code.name.replace("_", " ").capitalize()
     in_doubt = code.name in _IN_DOUBT
-    return CallFailed("communication", detail, status=_STATUS.get(code, 500), title=title, in_doubt=in_doubt)
+    status = _STATUS.get(code, 500)
+    return CallFailed("communication", detail, status=status, title=title, in_doubt=in_doubt, answered=not in_doubt)

@@ -28,7 +28,7 @@ from infra.engines.standstill import Standstill
 from infra.errors import Fault, Rejection, VersionConflict
 from infra.faults import crash_point
 from infra.ids import utc_now, uuid_text
-from infra.patterns.activity import Activity, Doing, Over, Performance
+from infra.patterns.activity import Activity, Doing, IfAlone, Over, Performance
 from infra.patterns.decider import Command
 from infra.patterns.saga import Ask
 from infra.settings import Settings
@@ -39,7 +39,7 @@ Connection = psycopg.AsyncConnection[Any]
 Key = tuple[str, str]
 Send = Callable[[Command], Awaitable[Rejection | None]]
 """Sends a command of an activity that goes on after it, until that is answered."""
-Perform = Callable[[str, str, Activity, Send], Awaitable[Command | Ask | None]]
+Perform = Callable[[str, str, Activity, Send], Awaitable[Command | Ask | IfAlone | None]]
 """Does an activity of a tenant's stream and gives the command that says how it ended, with what is sent if that is refused, if it is
 an Ask; None if it is not wanted any more."""
 
@@ -168,8 +168,9 @@ class Performer:
         began = time.monotonic()
         try:
             command = await self._performed(activity, stream_id, origin, written_here)
-            if isinstance(command, Command) and (not alone or self._standstill.since(began)):
-                command = self._performance.doubted(command)
+            if isinstance(command, IfAlone):
+                sure = alone and not self._standstill.since(began)
+                command = command.command if sure else command.otherwise
             refused = None
             if command is not None:
                 refused = await self._send(command.command if isinstance(command, Ask) else command, origin)
@@ -185,7 +186,7 @@ class Performer:
 
     async def _performed(
         self, activity: Activity, stream_id: str, origin: Origin, written_here: bool
-    ) -> Command | Ask | None:
+    ) -> Command | Ask | IfAlone | None:
         """Perform until it is known what that came to: what it needs of the log may be away for a while."""
         known = written_here
         for pause_s in _pauses_s():

@@ -17,6 +17,14 @@ class Activity:
 
 
 @dataclass(frozen=True, slots=True)
+class IfAlone:
+    """An attempt that reached nobody: it ended in `command`, or in `otherwise` if another performer may have made one that did."""
+
+    command: Command
+    otherwise: Command
+
+
+@dataclass(frozen=True, slots=True)
 class Over:
     """The activity of this key is done, or not wanted any more."""
 
@@ -31,11 +39,10 @@ class Performance:
     """What follows at once from events of one kind of stream: commands for that stream, activities that begin and that are over.
 
     `react(envelope)` depends on nothing but the event. It may see an event as soon as it is written, before the log brings it,
-    and then is not asked again for it. `doubted` gives the command of an attempt beside which another performer may have made one.
+    and then is not asked again for it.
     """
 
     name: str
     version: int
     handles: tuple[type[Event], ...]
     react: Callable[[Envelope[Any]], Sequence[Doing]]
-    doubted: Callable[[Command], Command] = lambda command: command

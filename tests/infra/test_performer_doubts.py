@@ -3,15 +3,13 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import orjson
 import pytest
 
 from infra.engines.performer import Performer, Send
 from infra.engines.standstill import STANDSTILL_S
-from infra.patterns.activity import Activity
-from infra.patterns.decider import Command
+from infra.patterns.activity import Activity, IfAlone
 from infra.settings import Settings
 from tests.infra.boxes import EVENTS, FillBox, MakeBox, origin
 from tests.infra.consuming import Place, opened, until, until_so
@@ -21,21 +19,19 @@ from tests.infra.test_performer_after_crashes import call, until_kept
 SURE, DOUBTED = 1, 4
 
 
-def doubted(command: Command) -> Command:
-    return command.model_copy(update={"amount": DOUBTED})
-
-
 class Doubting(Performing):
-    """Its activities end in a plain command, which is another one where there is doubt."""
+    """Its activities reach nobody, and end in another command where there is doubt."""
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        performance = replace(FILL_BOXES, doubted=doubted)
-        self.performer = Performer(performance, self._perform, place.store, self.bus, EVENTS, place.settings)
+        self.performer = Performer(FILL_BOXES, self._perform, place.store, self.bus, EVENTS, place.settings)
 
-    async def _perform(self, tenant_id: str, stream_id: str, activity: Activity, send: Send) -> Command | None:
+    async def _perform(self, tenant_id: str, stream_id: str, activity: Activity, send: Send) -> IfAlone | None:
         asked = await self.outside.perform(tenant_id, stream_id, activity, send)
-        return FillBox(box_id=activity.key, amount=SURE) if asked else None
+        if asked is None:
+            return None
+        sure, doubted = (FillBox(box_id=activity.key, amount=amount) for amount in (SURE, DOUBTED))
+        return IfAlone(sure, doubted)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What tasks of runs wait for is carried out, and whatever it comes to is told: without secrets, and in a form that an event can hold."""
 
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from infra.calls.call import CallSettings, open_resources
 from infra.engines.command_bus import CommandBus
 from infra.errors import Rejection
 from infra.functions import Function
-from infra.patterns.activity import Activity
+from infra.patterns.activity import Activity, IfAlone
 from infra.patterns.decider import Command
 from infra.patterns.saga import Ask
 from infra.settings import Settings
@@ -34,14 +35,14 @@ async def nobody(command: Command) -> Rejection | None:
     raise AssertionError(command)
 
 
-async def performed(
+async def outcome(
     task: dict[str, Any],
     settings: Settings,
     *,
     secrets: Path | None = None,
     offered: Mapping[str, Function] | None = None,
-) -> AnswerRunTask | FailRunTask:
-    """What the performer makes of the only task of a run."""
+) -> Ask | IfAlone | FailRunTask | None:
+    """What carrying out the only task of a run came to."""
     bus = CommandBus(MemoryEventStore(), DECIDERS, EVENTS, settings)
     use = {"secrets": ["key"]} if secrets is not None else {}
     await bus.execute(RegisterWorkflow(definition=workflow([{"a": task}], use=use)), origin())
@@ -49,10 +50,21 @@ async def performed(
     await bus.execute(AdvanceRun(run_id="r1"), origin())
     async with open_resources(CallSettings(networks_allowed=LOOPBACK, processes_allowed=True)) as resources:
         calls = Calls(bus, resources, Secrets(secrets), offered or {})
-        found = await calls.perform("acme", "run-r1", Activity(key_of("r1", 1)), nobody)
-    command = found.command if isinstance(found, Ask) else found
+        return await calls.perform("acme", "run-r1", Activity(key_of("r1", 1)), nobody)
+
+
+async def performed(task: dict[str, Any], settings: Settings, **given: Any) -> AnswerRunTask | FailRunTask:
+    """What the only performer makes of it."""
+    found = await outcome(task, settings, **given)
+    command = found.command if isinstance(found, Ask | IfAlone) else found
     assert isinstance(command, AnswerRunTask | FailRunTask)
     return command
+
+
+@pytest.fixture
+async def server() -> Any:
+    async with other_side() as server:
+        yield server
 
 
 class TestAFunction:
@@ -100,11 +112,6 @@ class TestASecret:
         (tmp_path / "acme" / "key").write_text(SECRET)
         return tmp_path
 
-    @pytest.fixture
-    async def server(self) -> Any:
-        async with other_side() as server:
-            yield server
-
     async def shows(self, task: dict[str, Any], settings: Settings, secrets: Path) -> str:
         found = await performed(task, settings, secrets=secrets)
         text = found.model_dump_json()
@@ -143,6 +150,32 @@ class TestASecret:
     async def test_is_not_in_what_a_process_says_of_its_end(self, settings: Settings, secrets: Path) -> None:
         shell = {"command": "echo no $1 >&2; exit 3", "arguments": ["${ $secrets.key }"]}
         assert "exit code 3" in await self.shows({"run": {"shell": shell}}, settings, secrets)
+
+
+class TestACallThatFailed:
+    """Whether another performer, if there may be one, could have fared better with the same call."""
+
+    async def test_could_have_been_made_where_nobody_was_reached(self, settings: Settings) -> None:
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            endpoint = f"http://127.0.0.1:{bound.getsockname()[1]}/"
+        found = await outcome({"call": "http", "with": {"method": "post", "endpoint": endpoint}}, settings)
+        assert isinstance(found, IfAlone)
+        assert isinstance(found.command, FailRunTask)
+        assert found.otherwise == found.command.model_copy(update={"in_doubt": True})
+        assert not found.command.in_doubt
+
+    @pytest.mark.outside
+    @pytest.mark.parametrize("status", [400, 500])
+    async def test_could_not_where_it_was_answered(self, status: int, server: OtherSide, settings: Settings) -> None:
+        url = server.at("/no", PlainTextResponse("no", status))
+        found = await outcome({"call": "http", "with": {"method": "post", "endpoint": url}}, settings)
+        assert isinstance(found, FailRunTask)
+        assert not found.in_doubt
+
+    async def test_could_not_where_it_is_wrong_in_itself(self, settings: Settings) -> None:
+        found = await outcome({"call": "http", "with": {"method": "post", "endpoint": "ftp://a/"}}, settings)
+        assert isinstance(found, FailRunTask)
 
 
 class TestTheTextsOfASecret:

@@ -56,17 +56,20 @@ class TestACallThatFailed:
     async def test_is_in_no_doubt_when_it_was_refused(
         self, status: int, server: OtherSide, context: CallContext
     ) -> None:
-        assert not (await failed(server.at("/", PlainTextResponse("", status)), context)).in_doubt
+        refused = await failed(server.at("/", PlainTextResponse("", status)), context)
+        assert (refused.in_doubt, refused.unheard) == (False, False)  # nor would another attempt have been heard
 
     async def test_is_in_no_doubt_when_nobody_was_there(self, context: CallContext) -> None:
         with socket.socket() as bound:
             bound.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{bound.getsockname()[1]}/"
-        assert not (await failed(url, context)).in_doubt
+        nobody = await failed(url, context)
+        assert (nobody.in_doubt, nobody.unheard) == (False, True)  # another attempt may have been in time
 
     async def test_is_in_no_doubt_when_it_may_not_be_made(self) -> None:
         async with calling(networks_allowed=()) as context:
-            assert not (await failed("http://127.0.0.1/", context)).in_doubt
+            forbidden = await failed("http://127.0.0.1/", context)
+        assert (forbidden.in_doubt, forbidden.unheard) == (False, False)
 
     @pytest.mark.parametrize("answer", [b"no json", b"[]", b"{}", b" " * 1_000_000])
     async def test_is_in_doubt_when_an_agent_says_something_else(
