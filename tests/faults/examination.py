@@ -1,9 +1,12 @@
 """Examines a whole system at rest: the log, its mirror, the read models and what was promised to clients."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import psycopg
 
+from infra.adapters.event_stream import StreamGone, StreamUnavailable
 from infra.adapters.nats_stream import NatsEventStream
 from infra.adapters.postgres_store import PostgresEventStore
 from tests.faults.load import Load
@@ -57,15 +60,32 @@ async def examine(system: BreakableSystem, load: Load) -> str:
     )
 
 
-async def mirror_is_exact(system: BreakableSystem) -> None:
-    """Wait until the mirror is the log, position by position."""
+@asynccontextmanager
+async def log_and_mirror(system: BreakableSystem) -> AsyncIterator[tuple[PostgresEventStore, NatsEventStream]]:
     store = await PostgresEventStore.open(system.database_url, system.settings)
     stream = await NatsEventStream.connect(system.nats_url, system.settings, "examination")
     try:
-        await becomes_equal(store, stream, MIRROR_S_MAX)
+        yield store, stream
     finally:
         await stream.close()
         await store.close()
+
+
+async def mirror_is_exact(system: BreakableSystem) -> None:
+    """Wait until the mirror is the log, position by position."""
+    async with log_and_mirror(system) as (store, stream):
+        await becomes_equal(store, stream, MIRROR_S_MAX)
+
+
+async def mirror_has_all_so_far(system: BreakableSystem) -> None:
+    """Wait until the mirror has what is in the log by now, whatever is written meanwhile."""
+    async with log_and_mirror(system) as (store, stream), asyncio.timeout(MIRROR_S_MAX):
+        head = await store.head()
+        while True:
+            with suppress(StreamGone, StreamUnavailable):
+                if (await stream.state()).last >= head:
+                    return
+            await asyncio.sleep(0.05)
 
 
 async def timed_out(database_url: str, tenant_id: str) -> int:

@@ -16,7 +16,7 @@ from infra.embedded.nats import EmbeddedNats
 from infra.ids import new_id
 from infra.settings import Settings
 from read_side.demo.client import command
-from tests.faults.examination import at_rest, examine, mirror_is_exact
+from tests.faults.examination import at_rest, examine, mirror_has_all_so_far, mirror_is_exact
 from tests.faults.load import Load
 from tests.faults.metrics import samples
 from tests.faults.recovery import Probe
@@ -63,7 +63,7 @@ class Field:
             await sender.send_accepted(
                 *(command("CreateAgent", name, agent_id=name, name=name, agent_type="reactive") for name in names)
             )
-        await mirror_is_exact(self.system)
+        await mirror_has_all_so_far(self.system)
 
     async def heals(self) -> int:
         """How often the relay repaired the stream."""
