@@ -35,7 +35,7 @@ test-fast *arguments:
 faults *arguments:
     pytest -m faults {{ arguments }}
 
-# Ten minutes of steady load: no process may grow.
+# Ten minutes of steady load, after five in which what is kept fills up: no process may grow.
 soak:
     FOLDWORK_SOAK_S=600 pytest -m faults tests/faults/test_memory.py
 

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -19,16 +18,8 @@ pytestmark = pytest.mark.servers
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[EmbeddedNats]:
-    embedded = EmbeddedNats(tmp_path, tmp_path / "log")
-    await embedded.start()
-    yield embedded
-    await embedded.stop()
-
-
-@pytest.fixture
-async def stream(server: EmbeddedNats) -> AsyncIterator[NatsEventStream]:
-    connected = await NatsEventStream.connect(server.url, Settings())
+async def stream(own_nats: EmbeddedNats) -> AsyncIterator[NatsEventStream]:
+    connected = await NatsEventStream.connect(own_nats.url, Settings())
     await connected.recreate(1)
     yield connected
     await connected.close()
@@ -39,13 +30,13 @@ def record(at: int, tenant_id: str) -> Record:
 
 
 class TestASign:
-    async def test_listened_for_while_nats_is_away_comes(self, server: EmbeddedNats, stream: NatsEventStream) -> None:
+    async def test_listened_for_while_nats_is_away_comes(self, own_nats: EmbeddedNats, stream: NatsEventStream) -> None:
         client = await stream.client()
-        server.kill()
+        own_nats.kill()
         while client.is_connected:
             await asyncio.sleep(0.01)
         await stream.listen()
-        await server.start()
+        await own_nats.start()
         await stream.client()
         stream.woken.clear()
         stream.wake()
@@ -54,7 +45,7 @@ class TestASign:
 
 class TestAnEnd:
     async def test_comes_while_it_reconnects_even_if_a_cancellation_gets_lost(
-        self, server: EmbeddedNats, stream: NatsEventStream, monkeypatch: pytest.MonkeyPatch
+        self, own_nats: EmbeddedNats, stream: NatsEventStream, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         client = await stream.client()
         trying = asyncio.Event()
@@ -66,7 +57,7 @@ class TestAnEnd:
             raise OSError("no answer")
 
         monkeypatch.setattr(client, "_connect_to_server", swallow_one)
-        server.kill()
+        own_nats.kill()
         await trying.wait()
         await stream.close()
         attempt = client._reconnection_task

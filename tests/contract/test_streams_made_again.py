@@ -17,20 +17,11 @@ CONFIG = {"name": "KEPT", "subjects": ["kept.>"], "storage": "file"}
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[EmbeddedNats]:
-    embedded = EmbeddedNats(tmp_path, tmp_path / "log")
-    await embedded.start()
-    yield embedded
-    await embedded.stop()
-
-
-@pytest.fixture
-async def client(server: EmbeddedNats) -> AsyncIterator[StreamClient]:
+async def client(own_nats: EmbeddedNats) -> AsyncIterator[StreamClient]:
     connected = StreamClient(lambda _: None)
-    await connected.open(server.url, "test")
+    await connected.open(own_nats.url, "test")
     await connected.api("STREAM.CREATE.KEPT", CONFIG)
-    await connected.publish("kept.one", b"1")
-    await connected.flush()
+    await connected.jetstream().publish("kept.one", b"1")
     yield connected
     await connected.close()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import nats
@@ -13,14 +13,6 @@ from infra.embedded.process import occupants
 from infra.embedded.servers import EmbeddedServers
 
 pytestmark = pytest.mark.servers
-
-
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[EmbeddedNats]:
-    embedded = EmbeddedNats(tmp_path, tmp_path / "log")
-    await embedded.start()
-    yield embedded
-    await embedded.stop()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -47,29 +39,29 @@ async def count(url: str) -> int:
 
 
 class TestAnEmbeddedNats:
-    async def test_keeps_its_messages_and_its_url_after_a_kill(self, server: EmbeddedNats) -> None:
-        url = server.url
+    async def test_keeps_its_messages_and_its_url_after_a_kill(self, own_nats: EmbeddedNats) -> None:
+        url = own_nats.url
         await publish(url)
-        server.kill()
-        await until(lambda: not server.alive)
-        await server.start()
-        assert server.url == url
+        own_nats.kill()
+        await until(lambda: not own_nats.alive)
+        await own_nats.start()
+        assert own_nats.url == url
         assert await count(url) == 1
 
-    async def test_has_the_same_port_in_the_next_run(self, server: EmbeddedNats, tmp_path: Path) -> None:
-        url = server.url
-        await server.stop()
+    async def test_has_the_same_port_in_the_next_run(self, own_nats: EmbeddedNats, tmp_path: Path) -> None:
+        url = own_nats.url
+        await own_nats.stop()
         again = EmbeddedNats(tmp_path, tmp_path / "log")
         await again.start()
         assert again.url == url
         await again.stop()
 
-    async def test_ends_a_server_that_outlived_its_supervisor(self, server: EmbeddedNats, tmp_path: Path) -> None:
-        await publish(server.url)
+    async def test_ends_a_server_that_outlived_its_supervisor(self, own_nats: EmbeddedNats, tmp_path: Path) -> None:
+        await publish(own_nats.url)
         successor = EmbeddedNats(tmp_path, tmp_path / "log")
         await successor.start()
-        assert not server.alive
-        assert successor.url == server.url
+        assert not own_nats.alive
+        assert successor.url == own_nats.url
         assert await count(successor.url) == 1
         await successor.stop()
         assert occupants(tmp_path / "nats", "nats-server") == []
