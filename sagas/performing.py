@@ -1,8 +1,9 @@
 """Carries out what tasks of runs wait for: calls, functions and processes, with the secrets that they ask for."""
 
+import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote, quote_plus
@@ -13,11 +14,12 @@ from pydantic import JsonValue, ValidationError
 
 from events.run_parts import DocumentsAwaited, RunError
 from infra.calls.call import FUNCTIONS, carry_out, fetch_documents, run_process
-from infra.calls.contract import CallContext, CallFailed, CallSettings
+from infra.calls.contract import CallContext, CallFailed, CallSettings, NotWanted
 from infra.calls.exchange import without
 from infra.calls.resources import CallResources
 from infra.engines.command_bus import CommandBus
 from infra.engines.performer import Send
+from infra.engines.standstill import StoodStill
 from infra.errors import StoreUnavailable
 from infra.functions import Function, call, function_of
 from infra.ids import utc_now
@@ -36,6 +38,9 @@ from write_side.run_commands import AnswerRunTask, DeliverRunMessage, FailRunTas
 from write_side.workflow import WorkflowState
 
 log = structlog.get_logger()
+
+_CATCH_UP_S = 1.0
+"""After a standstill, what came due meanwhile has its turn before what was about to be done."""
 
 
 def call_settings(settings: Settings) -> CallSettings:
@@ -72,6 +77,17 @@ class Secrets:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A task that waits for something to be carried out, and what the performer gives for that."""
+
+    tenant_id: str
+    stream_id: str
+    task: int
+    send: Send
+    stood_still: StoodStill
+
+
 class Calls:
     """Performs the activities of runs."""
 
@@ -84,7 +100,7 @@ class Calls:
         self._functions = functions
 
     async def perform(
-        self, tenant_id: str, stream_id: str, activity: Activity, send: Send
+        self, tenant_id: str, stream_id: str, activity: Activity, send: Send, stood_still: StoodStill
     ) -> Ask | FailRunTask | IfAlone | None:
         """What a task's call came to; None if the task does not wait for it any more."""
         run_id, task = task_of(activity.key)
@@ -93,8 +109,11 @@ class Calls:
         if awaited is None:
             return None
         in_doubt = unheard = False
+        asked = _Asked(tenant_id, stream_id, task, send, stood_still)
         try:
-            return _answered(run_id, task, await self._answer(tenant_id, stream_id, task, awaited, state, send))
+            return _answered(run_id, task, await self._answer(asked, awaited, state))
+        except NotWanted:
+            return None
         except CallFailed as failed:
             error, in_doubt = standard(failed.type, failed.detail, "", failed.status, failed.title), failed.in_doubt
             unheard = failed.unheard
@@ -103,16 +122,14 @@ class Calls:
         ended = FailRunTask(run_id=run_id, task=task, error=_without_place(error), in_doubt=in_doubt)
         return IfAlone(ended, ended.model_copy(update={"in_doubt": True})) if unheard else ended
 
-    async def _answer(
-        self, tenant_id: str, stream_id: str, task: int, awaited: object, state: RunState, send: Send
-    ) -> JsonValue:
-        """What a call came to. Raises Raised and CallFailed, and StoreUnavailable: the log is away, which is not its fault."""
+    async def _answer(self, asked: _Asked, awaited: object, state: RunState) -> JsonValue:
+        """What a call came to. Raises Raised, CallFailed and NotWanted, and StoreUnavailable: the log is away, which is not its fault."""
         secrets: Mapping[str, JsonValue] = {}
         try:
-            run = await self._run(tenant_id, stream_id, state)
-            secrets = self._secrets.read(tenant_id, secrets_of(run))
-            return await self._carried_out(tenant_id, stream_id, task, awaited, run, secrets, send)
-        except (Raised, StoreUnavailable):
+            run = await self._run(asked, state)
+            secrets = self._secrets.read(asked.tenant_id, secrets_of(run))
+            return await self._carried_out(asked, awaited, run, secrets)
+        except (Raised, NotWanted, StoreUnavailable):
             raise
         except CallFailed as failed:
             raise _veiled(failed, texts_of(secrets)) from failed
@@ -121,25 +138,19 @@ class Calls:
             unknown = CallFailed("runtime", f"{type(broken).__name__}: {broken}", title=TITLES["runtime"])
             raise _veiled(unknown, texts_of(secrets)) from broken
 
-    async def _run(self, tenant_id: str, stream_id: str, state: RunState) -> Run:
+    async def _run(self, asked: _Asked, state: RunState) -> Run:
         plan = known_plan(state.digest)
         if plan is None:
-            workflow: WorkflowState = await self._bus.state(tenant_id, f"workflow-{state.workflow_id}")
+            workflow: WorkflowState = await self._bus.state(asked.tenant_id, f"workflow-{state.workflow_id}")
             plan = plan_of(state.digest, workflow.versions[state.workflow_version].definition)
-        return Run(stream_id.partition("-")[2], state, with_functions(plan, state), utc_now())
+        return Run(asked.stream_id.partition("-")[2], state, with_functions(plan, state), utc_now())
 
     async def _carried_out(
-        self,
-        tenant_id: str,
-        stream_id: str,
-        task: int,
-        awaited: object,
-        run: Run,
-        secrets: Mapping[str, JsonValue],
-        send: Send,
+        self, asked: _Asked, awaited: object, run: Run, secrets: Mapping[str, JsonValue]
     ) -> JsonValue:
-        node, key = run.state.nodes[task], f"{tenant_id}/{run.run_id}/{key_of(run.state, task)}"
-        context = CallContext(key, self._resources, secrets=texts_of(secrets))
+        task = asked.task
+        node, key = run.state.nodes[task], f"{asked.tenant_id}/{run.run_id}/{key_of(run.state, task)}"
+        context = CallContext(key, self._resources, partial(self._confirm, asked), secrets=texts_of(secrets))
         if isinstance(awaited, DocumentsAwaited):
             return await fetch_documents(documents_asked_for(run, task, secrets), context)
         what, conditions = unsealed(run, task, secrets), conditions_of(run, task)
@@ -147,7 +158,7 @@ class Calls:
             if not node.consumed and not conditions.go_on([]):
                 return []
             passed_s = (run.at - node.started_at).total_seconds()
-            take = partial(self._take, tenant_id, stream_id, task, run, send)
+            take = partial(self._take, asked, run)
             context = replace(context, take=take, passed_s=passed_s)
         else:
             context = replace(context, keep=conditions.keep, go_on=conditions.go_on)
@@ -158,13 +169,21 @@ class Calls:
         function = function_of(self._functions, what.function)
         if function is None:
             raise CallFailed("configuration", f"The function {what.function[:100]!r} is not installed here.")
+        await context.confirm()
         return await call(function, what.arguments)
 
-    async def _take(
-        self, tenant_id: str, stream_id: str, task: int, begun: Run, send: Send, message: JsonValue
-    ) -> bool:
+    async def _confirm(self, asked: _Asked) -> None:
+        """Look once more where the process stood still: what it is about to do may be given up, and undone, by now."""
+        while asked.stood_still():
+            await asyncio.sleep(_CATCH_UP_S)
+            state: RunState = await self._bus.state(asked.tenant_id, asked.stream_id, fresh=True)
+            if awaited_call(state, asked.task) is None:
+                raise NotWanted
+
+    async def _take(self, asked: _Asked, begun: Run, message: JsonValue) -> bool:
         """Hand a message to a task that does something with each; says whether it wants more."""
-        state: RunState = await self._bus.state(tenant_id, stream_id)
+        task = asked.task
+        state: RunState = await self._bus.state(asked.tenant_id, asked.stream_id)
         if awaited_call(state, task) is None:
             return False
         now = replace(begun, state=state, at=utc_now())
@@ -175,10 +194,10 @@ class Calls:
             delivery = DeliverRunMessage(run_id=begun.run_id, task=task, place=place, message=message)
         except ValidationError as unfit:
             raise CallFailed("communication", "A message cannot be recorded.") from unfit
-        refused = await send(delivery)
+        refused = await asked.send(delivery)
         if refused is not None:
             raise CallFailed("communication", f"A message could not be taken: {refused}")
-        return awaited_call(await self._bus.state(tenant_id, stream_id), task) is not None
+        return awaited_call(await self._bus.state(asked.tenant_id, asked.stream_id), task) is not None
 
 
 def texts_of(secrets: JsonValue | Mapping[str, JsonValue]) -> tuple[str, ...]:

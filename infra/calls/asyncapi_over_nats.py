@@ -28,6 +28,7 @@ _BROKEN = (nats.errors.Error, OSError, ValueError)
 
 async def _publish(channel: Channel, message: Message, policy: Arguments, context: CallContext) -> None:
     async with _connected(channel, policy, context) as client:
+        await context.confirm()
         try:
             await client.publish(
                 channel.address, message.data, headers={_MESSAGE_ID: context.key} | dict(message.headers)

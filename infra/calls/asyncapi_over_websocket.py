@@ -61,6 +61,7 @@ async def _publish(channel: Channel, message: Message, policy: Arguments, contex
     headers = {name.lower(): value for name, value in message.headers.items()}
     headers.setdefault(IDEMPOTENCY_KEY.lower(), context.key)
     async with _connected(channel, headers, policy, context) as (connection, request):
+        await context.confirm()
         # What the other side says meanwhile would keep its answer from being read.
         passing_over = asyncio.create_task(_pass_over(connection))
         try:

@@ -51,7 +51,7 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
 
 
 async def carry_out(function: str, arguments: Arguments, context: CallContext) -> JsonValue:
-    """Carry out one of FUNCTIONS and give its output; raises nothing but CallFailed (and CancelledError).
+    """Carry out one of FUNCTIONS and give its output; raises nothing but CallFailed, CancelledError and what `confirm` raises.
 
     A call takes at most `call_s_max` seconds, one that subscribes `subscription_s_max` unless it hands over each message.
     """

@@ -123,11 +123,20 @@ class CallSettings:
     process_count_max: int = 64
 
 
+class NotWanted(Exception):
+    """A call that was to go out is not wanted any more: nothing was asked."""
+
+
+async def _wanted() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class CallContext:
     """What one call is given beside its arguments.
 
-    `key` is the same each time this call is repeated. `secrets` are texts that may stand anywhere in the arguments; they are
+    `key` is the same each time this call is repeated. `confirm` is asked before the first byte goes out that may have an effect, once
+    everything that takes time is done: it raises NotWanted. `secrets` are texts that may stand anywhere in the arguments; they are
     neither in what is said of an error nor in what is shown of the request. `keep` (of an AsyncAPI subscription's `filter`) says
     whether a message counts; `go_on` (of `while` and `until`) whether to wait for more, given those that count so far. With `take`
     (of `foreach`) each message is handed over as it comes, and it says whether to wait for more; `passed_s` is for how long that has
@@ -136,6 +145,7 @@ class CallContext:
 
     key: str
     resources: "CallResources"
+    confirm: Callable[[], Awaitable[None]] = _wanted
     keep: Callable[[JsonValue], bool] | None = None
     go_on: Callable[[list[JsonValue]], bool] | None = None
     take: Callable[[JsonValue], Awaitable[bool]] | None = None

@@ -14,6 +14,8 @@ _BODY_SHOWN_BYTES_MAX = 4_000
 _SECRET_CHARACTERS_MIN = 4
 _HTTP = ("http", "https")
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_SENDING = ".send_request_headers.started"
+"""What httpcore tells before the first byte of a request."""
 _OF_A_GATEWAY = (httpx.codes.BAD_GATEWAY, httpx.codes.GATEWAY_TIMEOUT)
 """A gateway says by these that it has no answer itself."""
 
@@ -83,7 +85,7 @@ class Answer:
 
 @asynccontextmanager
 async def exchange(request: Request, context: CallContext) -> AsyncIterator[Answer]:
-    """Send a request and give its answer, whatever its status.
+    """Send a request and give its answer, whatever its status. It is confirmed once there is a connection.
 
     CallFailed: authorization if the address may not be reached, communication (500) if no answer came, timeout (408) if it came too late,
     both in doubt unless no connection was made; configuration if this is no HTTP request at all.
@@ -94,10 +96,21 @@ async def exchange(request: Request, context: CallContext) -> AsyncIterator[Answ
         raise CallFailed(
             "configuration", f"The request body has more than {settings.request_bytes_max} bytes.", status=413
         )
+
+    async def confirm(event: str, details: dict[str, Any]) -> None:
+        if event.endswith(_SENDING):
+            await context.confirm()
+
     try:
         client = context.resources.http
         extra: dict[str, Any] = {} if request.auth is None else {"auth": request.auth}
-        made = client.build_request(request.method, request.url, headers=request.headers, content=request.content)
+        made = client.build_request(
+            request.method,
+            request.url,
+            headers=request.headers,
+            content=request.content,
+            extensions={"trace": confirm},
+        )
         response = await client.send(made, stream=True, follow_redirects=request.follow_redirects, **extra)
         try:
             if request.on_refused and response.status_code == httpx.codes.UNAUTHORIZED:

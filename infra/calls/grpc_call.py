@@ -49,7 +49,7 @@ async def grpc_call(arguments: Arguments, context: CallContext) -> JsonValue:
     authorization = await authorize(policy, context)
     if authorization:
         metadata["authorization"] = f"{authorization.scheme} {authorization.parameter}"
-    answers = await exchange(place, method, request, metadata, authorization, context.settings)
+    answers = await exchange(place, method, request, metadata, authorization, context)
     try:
         return await asyncio.to_thread(read, pool, method, answers, context.settings.response_bytes_max)
     except CallFailed as unusable:

@@ -17,7 +17,7 @@ import grpc.aio
 from google.protobuf.descriptor import MethodDescriptor
 
 from infra.calls.authentication import Authorization
-from infra.calls.contract import CallFailed, CallSettings
+from infra.calls.contract import CallContext, CallFailed, CallSettings
 from infra.calls.exchange import without
 from infra.calls.grpc_place import Place
 
@@ -53,7 +53,7 @@ async def exchange(
     request: bytes,
     metadata: Mapping[str, str],
     authorization: Authorization | None,
-    settings: CallSettings,
+    context: CallContext,
 ) -> list[bytes]:
     """Send a request and give the messages that come back: one, unless the method streams.
 
@@ -63,8 +63,10 @@ async def exchange(
     secrets = authorization.secrets if authorization else ()
     if not all(value.isascii() and value.isprintable() for value in metadata.values()):
         raise CallFailed("configuration", "The credentials hold what gRPC cannot carry.")
+    settings = context.settings
     channel = await _connected(place, settings)
     try:
+        await context.confirm()
         path = f"/{method.containing_service.full_name}/{method.name}"
         sent, seconds = tuple(metadata.items()), settings.call_s_max + _DEADLINE_AFTER_S
         if method.server_streaming:

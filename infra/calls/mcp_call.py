@@ -15,6 +15,7 @@ from infra.calls.contract import (
     Arguments,
     CallContext,
     CallFailed,
+    NotWanted,
     endpoint_of,
     list_of,
     map_of,
@@ -125,7 +126,7 @@ async def _ask(session: _Session, message: Message, context: CallContext) -> tup
 async def _leave(session: _Session, context: CallContext) -> None:
     """Tell the server that the session is over; it may not care, and a call that has taken too long already does not wait for it."""
     request = HttpRequest("DELETE", session.url, session.headers, (), None, session.policy)
-    with suppress(CallFailed, TimeoutError):
+    with suppress(CallFailed, NotWanted, TimeoutError):
         async with asyncio.timeout(context.settings.close_s_max):
             async with exchange(await prepared(request, context), context):
                 pass
@@ -146,6 +147,7 @@ async def _over_pipes(method: str, arguments: Arguments, stdio: Arguments, conte
             _agreed_version(await _ask_process(process, lines, _initialize(arguments), secrets))
             _write(process, _INITIALIZED)
             request = request_of(method, arguments.get("parameters"), 1)
+            await context.confirm()
             return await _ask_process(process, lines, request, secrets)
         finally:
             ending.cancel()

@@ -76,6 +76,7 @@ def _environment(described: Arguments) -> dict[str, str]:
 
 async def _run(program: Program, stdin: bytes, context: CallContext) -> GuardedProcess:
     settings = context.settings
+    await context.confirm()
     async with guarded(program, settings) as process:
         try:
             async with asyncio.timeout(settings.process_s_max):

@@ -24,7 +24,7 @@ from infra.engines.command_bus import CommandBus
 from infra.engines.command_request import Request
 from infra.engines.poison import Poison
 from infra.engines.projector import Decoder, to_envelope
-from infra.engines.standstill import Standstill
+from infra.engines.standstill import Standstill, StoodStill
 from infra.errors import Fault, Rejection, VersionConflict
 from infra.faults import crash_point
 from infra.ids import utc_now, uuid_text
@@ -39,9 +39,9 @@ Connection = psycopg.AsyncConnection[Any]
 Key = tuple[str, str]
 Send = Callable[[Command], Awaitable[Rejection | None]]
 """Sends a command of an activity that goes on after it, until that is answered."""
-Perform = Callable[[str, str, Activity, Send], Awaitable[Command | Ask | IfAlone | None]]
+Perform = Callable[[str, str, Activity, Send, StoodStill], Awaitable[Command | Ask | IfAlone | None]]
 """Does an activity of a tenant's stream and gives the command that says how it ended, with what is sent if that is refused, if it is
-an Ask; None if it is not wanted any more."""
+an Ask; None if it is not wanted any more. What it knew of that is out of date where the process stood still since."""
 
 Seen = Over | tuple[Activity, Origin] | asyncio.Task[Rejection | None]
 """What was done about an event: an activity that is over or was begun, or a command that is being sent."""
@@ -190,6 +190,7 @@ class Performer:
         """Perform until it is known what that came to: what it needs of the log may be away for a while."""
         known = written_here
         for pause_s in _pauses_s():
+            stood_still = self._standstill.watch()
             async with self._slots:
                 try:
                     if not known:
@@ -198,7 +199,7 @@ class Performer:
                     known = False
                     crash_point("activity.before")
                     send = partial(self._send, origin=origin)
-                    command = await self._perform(origin.tenant_id, stream_id, activity, send)
+                    command = await self._perform(origin.tenant_id, stream_id, activity, send, stood_still)
                     crash_point("activity.after")
                     return command
                 except _AWAY as broken:

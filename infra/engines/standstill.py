@@ -2,10 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 _BEAT_S = 0.25
 STANDSTILL_S = 1.0
 """Well under what a lease lasts without a sign of life (5 s); a loop that is merely busy stands still for less."""
+StoodStill = Callable[[], bool]
+"""Says whether the process stood still since this was asked before."""
 
 
 class Standstill:
@@ -30,6 +33,17 @@ class Standstill:
     def since(self, moment: float) -> bool:
         """Whether the process stood still after a moment of the monotonic clock, or has just come out of it."""
         return self._ended_at > moment or time.monotonic() - self._seen_at > STANDSTILL_S
+
+    def watch(self) -> StoodStill:
+        """Watch from now on: at first, a process that has just come out of it has stood still as well."""
+        asked_at = time.monotonic() - STANDSTILL_S
+
+        def stood_still() -> bool:
+            nonlocal asked_at
+            before, asked_at = asked_at, time.monotonic()
+            return self.since(before)
+
+        return stood_still
 
     def end(self) -> None:
         if self._beat is not None:

@@ -9,6 +9,7 @@ from infra.adapters.event_store import EventStore, Record
 from infra.engines.command_bus import CommandBus
 from infra.engines.feed import Source
 from infra.engines.performer import Performer, Send
+from infra.engines.standstill import StoodStill
 from infra.patterns.activity import Activity, Doing, Over, Performance
 from infra.patterns.decider import Command, DeciderCatalog
 from infra.patterns.saga import Ask
@@ -51,7 +52,9 @@ class Outside:
         self.amount = 1
         self.under_way = self.under_way_most = 0
 
-    async def perform(self, tenant_id: str, stream_id: str, activity: Activity, send: Send) -> Command | Ask | None:
+    async def perform(
+        self, tenant_id: str, stream_id: str, activity: Activity, send: Send, stood_still: StoodStill
+    ) -> Command | Ask | None:
         """Fills a box that is still empty, with 1 if there is no room for `amount`."""
         self.begun.append(activity.key)
         self.under_way += 1

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from infra.engines.performer import Performer, Send
-from infra.engines.standstill import STANDSTILL_S
+from infra.engines.standstill import STANDSTILL_S, StoodStill
 from infra.patterns.activity import Activity, IfAlone
 from infra.settings import Settings
 from tests.infra.boxes import EVENTS, FillBox, MakeBox, origin
@@ -26,8 +26,10 @@ class Doubting(Performing):
         super().__init__(place)
         self.performer = Performer(FILL_BOXES, self._perform, place.store, self.bus, EVENTS, place.settings)
 
-    async def _perform(self, tenant_id: str, stream_id: str, activity: Activity, send: Send) -> IfAlone | None:
-        asked = await self.outside.perform(tenant_id, stream_id, activity, send)
+    async def _perform(
+        self, tenant_id: str, stream_id: str, activity: Activity, send: Send, stood_still: StoodStill
+    ) -> IfAlone | None:
+        asked = await self.outside.perform(tenant_id, stream_id, activity, send, stood_still)
         if asked is None:
             return None
         sure, doubted = (FillBox(box_id=activity.key, amount=amount) for amount in (SURE, DOUBTED))

@@ -1,7 +1,8 @@
 """What tasks of runs wait for is carried out, and whatever it comes to is told: without secrets, and in a form that an event can hold."""
 
+import asyncio
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,21 @@ from infra import functions
 from infra.adapters.memory_store import MemoryEventStore
 from infra.calls.call import CallSettings, open_resources
 from infra.engines.command_bus import CommandBus
+from infra.engines.standstill import StoodStill
 from infra.errors import Rejection
 from infra.functions import Function
 from infra.patterns.activity import Activity, IfAlone
 from infra.patterns.decider import Command
 from infra.patterns.saga import Ask
 from infra.settings import Settings
+from sagas import performing
 from sagas.carry_out_calls_on_run_task import key_of
 from sagas.performing import Calls, Secrets, texts_of
 from tests.infra.boxes import origin
 from tests.infra.calls.other_side import LOOPBACK, OtherSide, other_side
 from tests.write_side.running import workflow
 from write_side.catalog import CATALOG as DECIDERS
-from write_side.run_commands import AdvanceRun, AnswerRunTask, FailRunTask, StartRun
+from write_side.run_commands import AdvanceRun, AnswerRunTask, CancelRun, FailRunTask, StartRun, SuspendRun
 from write_side.workflow import RegisterWorkflow
 
 SECRET = 'bot/17:"s3cret key"'
@@ -41,16 +44,18 @@ async def outcome(
     *,
     secrets: Path | None = None,
     offered: Mapping[str, Function] | None = None,
+    store: MemoryEventStore | None = None,
+    stood_still: StoodStill = lambda: False,
 ) -> Ask | IfAlone | FailRunTask | None:
     """What carrying out the only task of a run came to."""
-    bus = CommandBus(MemoryEventStore(), DECIDERS, EVENTS, settings)
+    bus = CommandBus(store or MemoryEventStore(), DECIDERS, EVENTS, settings)
     use = {"secrets": ["key"]} if secrets is not None else {}
     await bus.execute(RegisterWorkflow(definition=workflow([{"a": task}], use=use)), origin())
     await bus.execute(StartRun(run_id="r1", workflow_id="test.w"), origin())
     await bus.execute(AdvanceRun(run_id="r1"), origin())
     async with open_resources(CallSettings(networks_allowed=LOOPBACK, processes_allowed=True)) as resources:
         calls = Calls(bus, resources, Secrets(secrets), offered or {})
-        return await calls.perform("acme", "run-r1", Activity(key_of("r1", 1)), nobody)
+        return await calls.perform("acme", "run-r1", Activity(key_of("r1", 1)), nobody, stood_still)
 
 
 async def performed(task: dict[str, Any], settings: Settings, **given: Any) -> AnswerRunTask | FailRunTask:
@@ -176,6 +181,57 @@ class TestACallThatFailed:
     async def test_could_not_where_it_is_wrong_in_itself(self, settings: Settings) -> None:
         found = await outcome({"call": "http", "with": {"method": "post", "endpoint": "ftp://a/"}}, settings)
         assert isinstance(found, FailRunTask)
+
+
+class TestAfterAStandstill:
+    """Just before something is done it is looked at once more, as another process may see it by now."""
+
+    @pytest.fixture(autouse=True)
+    def prepared(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(performing, "_CATCH_UP_S", 0.05)
+        monkeypatch.setattr(functions, "_registered", {"it": None})
+
+    @pytest.fixture(params=["http", "it"])
+    def task(self, request: pytest.FixtureRequest, server: OtherSide) -> dict[str, Any]:
+        called = {"http": {"method": "post", "endpoint": server.at("/there", {})}, "it": {}}
+        return {"call": request.param, "with": called[request.param]}
+
+    async def carried_out(
+        self, task: dict[str, Any], settings: Settings, *meanwhile: Command
+    ) -> tuple[Ask | IfAlone | FailRunTask | None, list[str]]:
+        """What came of a task while something else is done to its run, and what was done for it."""
+        store, done, others = MemoryEventStore(), list[str](), set[asyncio.Task[Any]]()
+        other = CommandBus(store, DECIDERS, EVENTS, settings)
+
+        def stood_still() -> bool:
+            """Once: the other process has its turn then."""
+            if others:
+                return False
+            others.add(asyncio.create_task(elsewhere()))
+            return True
+
+        async def elsewhere() -> None:
+            for command in meanwhile:
+                await other.execute(command, origin())
+
+        offered = {"it": lambda: done.append("it")}
+        return await outcome(task, settings, offered=offered, store=store, stood_still=stood_still), done
+
+    @pytest.mark.outside
+    async def test_what_was_given_up_is_not_done(
+        self, task: dict[str, Any], server: OtherSide, settings: Settings
+    ) -> None:
+        assert await self.carried_out(task, settings, CancelRun(run_id="r1"), AdvanceRun(run_id="r1")) == (None, [])
+        assert server.seen == []
+
+    @pytest.mark.outside
+    @pytest.mark.parametrize("meanwhile", [[], [SuspendRun(run_id="r1")]])
+    async def test_what_is_still_wanted_is_done_once(
+        self, task: dict[str, Any], meanwhile: Sequence[Command], server: OtherSide, settings: Settings
+    ) -> None:
+        found, done = await self.carried_out(task, settings, *meanwhile)
+        assert isinstance(found, Ask)
+        assert len(done) + len(server.seen) == 1
 
 
 class TestTheTextsOfASecret:
