@@ -172,6 +172,8 @@ class Performer:
                 sure = alone and not self._standstill.since(began)
                 command = command.command if sure else command.otherwise
             refused = None
+            if command is None and key in self._kept:
+                self._over.add(key)  # what says that it is over may have been parked, or discarded
             if command is not None:
                 refused = await self._send(command.command if isinstance(command, Ask) else command, origin)
             if refused is not None and isinstance(command, Ask):

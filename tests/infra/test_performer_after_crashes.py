@@ -120,6 +120,22 @@ class TestAnActivityWhosePerformerDies:
         assert await taken_over(place) in ([], ["a"])
         assert await types(place) == ["made", "filled"]
 
+    async def test_leaves_nothing_kept_that_is_over_though_nothing_says_so(self, place: Place) -> None:
+        """As it is where the event that says so was parked and then discarded."""
+        await call(place)
+        await taken_over(place)
+        values = "('fill_boxes_that_call', 0, 'acme', 'a', 'box-a', 'x', 'x')"
+        await place.rows(
+            f"INSERT INTO activity (performer, shard, tenant_id, key, stream_id, causation_id, correlation_id) VALUES {values}"
+        )
+        one = Performing(place)
+        async with place.running(one.performer):
+            await until(lambda: bool(one.performer._answered))
+            await call(place, "b")
+            await until_kept(place)
+        assert one.outside.begun == ["a", "b"]
+        assert await types(place) == ["made", "filled"] * 2
+
     async def test_whose_activities_are_many_has_each_in_effect_once(self, place: Place) -> None:
         """Three performers, each of which dies in the midst of its work."""
         names = [f"{number}" for number in range(30)]
