@@ -28,6 +28,8 @@ from infra.telemetry import configure_logging
 
 COMMANDS = "foldwork.commands"
 PROGRAMS = "foldwork.programs"
+_PROGRAMS_HELP = {"node": "Be a node of the fleet: run the containers that are placed on this machine."}
+"""Of a program is known what it is called, and no more before it is loaded."""
 TAIL_EVENTS = 20
 CONSUMER_COLUMNS = ("name", "kind", "state", "position", "lag", "dead_letters")
 LETTER_COLUMNS = ("consumer", "position", "tenant_id", "stream_id", "type", "attempts", "parked_at", "wanted", "cause")
@@ -268,7 +270,7 @@ def add_programs(found: Iterable[EntryPoint]) -> None:
         taking = {"allow_extra_args": True, "ignore_unknown_options": True}
         app.command(
             entry.name,
-            help="Another program of Foldwork; its own --help tells more.",
+            help=_PROGRAMS_HELP.get(entry.name, "Another program of Foldwork; its own --help tells more."),
             context_settings=taking,
             add_help_option=False,
         )(_program(entry))

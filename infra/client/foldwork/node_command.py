@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -24,18 +25,23 @@ def parser() -> argparse.ArgumentParser:
     add("--gpus", type=int, default=0, help="how many GPUs jobs may have")
     add("--gpu-model", help="what the GPUs are")
     add("--label", action="append", default=[], metavar="NAME=VALUE", help="said of the node; may be repeated")
-    add("--commands", default="http://127.0.0.1:8000", metavar="URL", help="the command API")
-    add("--queries", default="http://127.0.0.1:8001", metavar="URL", help="the query API")
-    add("--tenant", default="default", help="whose jobs")
-    add("--drain-s", type=float, default=60.0, help="how long to wait for jobs when it is to stop")
+    add("--commands", default=_here("COMMAND", 8000), metavar="URL", help="the command API (%(default)s)")
+    add("--queries", default=_here("QUERY", 8001), metavar="URL", help="the query API (%(default)s)")
+    add("--tenant", default="default", help="whose jobs (%(default)s)")
+    add("--drain-s", type=float, default=60.0, help="how long to wait for jobs when it is to stop (%(default)s)")
     add("--engine", help="podman or docker; by default whichever is in PATH")
     add("--engine-argument", action="append", default=[], metavar="=ARGUMENT", help="before each command of the engine")
     add("--run-argument", action="append", default=[], metavar="=ARGUMENT", help="an option of each container")
     add("--volume-allowed", action="append", default=[], metavar="FOLDER", help="a folder that containers may see")
-    add("--ports-address", default="127.0.0.1", help="where ports of containers are published")
-    add("--run-s-max", type=float, default=3_600.0, help="how long a container may run")
+    add("--ports-address", default="127.0.0.1", help="where ports of containers are published (%(default)s)")
+    add("--run-s-max", type=float, default=3_600.0, help="how long a container may run (%(default)s)")
     add("--no-limits", action="store_true", help="hold no container to what its job says it needs")
     return found
+
+
+def _here(side: str, port: int) -> str:
+    """Where a `foldwork up` of this machine listens, on the ports that it takes from the same environment."""
+    return f"http://127.0.0.1:{os.environ.get(f'FOLDWORK_{side}_PORT') or port}"
 
 
 def node_of(arguments: argparse.Namespace) -> Node:

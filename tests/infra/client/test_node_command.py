@@ -22,6 +22,36 @@ class TestTheProgram:
         assert (node.name, node.tenant, node.capacity.cpu_milli) == ("box", "acme", 1_000)
         assert node.capacity.labels == {"zone": "a=b"}
 
+    @pytest.mark.parametrize(
+        ("environment", "options", "expected"),
+        [
+            ({}, [], ("http://127.0.0.1:8000", "http://127.0.0.1:8001")),
+            (
+                {"FOLDWORK_COMMAND_PORT": "9000", "FOLDWORK_QUERY_PORT": "9001"},
+                [],
+                ("http://127.0.0.1:9000", "http://127.0.0.1:9001"),
+            ),
+            (
+                {"FOLDWORK_COMMAND_PORT": "9000"},
+                ["--commands=http://elsewhere"],
+                ("http://elsewhere", "http://127.0.0.1:8001"),
+            ),
+        ],
+    )
+    def test_looks_where_foldwork_up_listens(
+        self,
+        environment: dict[str, str],
+        options: list[str],
+        expected: tuple[str, str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        for name in ("FOLDWORK_COMMAND_PORT", "FOLDWORK_QUERY_PORT"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        found = parser().parse_args([*NEEDED, *options])
+        assert (found.commands, found.queries) == expected
+
     @pytest.mark.parametrize("wrong", [[], ["--name=box"], [*NEEDED, "--label=zone"], [*NEEDED, "--cpu=many"]])
     def test_says_how_it_is_used(self, wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit) as ended:
