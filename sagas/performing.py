@@ -41,6 +41,8 @@ log = structlog.get_logger()
 
 _CATCH_UP_S = 1.0
 """After a standstill, what came due meanwhile has its turn before what was about to be done."""
+_LOOKS_MAX = 5
+"""A process that stands still again and again is busy; it goes on with what was wanted a moment ago."""
 
 
 def call_settings(settings: Settings) -> CallSettings:
@@ -174,7 +176,9 @@ class Calls:
 
     async def _confirm(self, asked: _Asked) -> None:
         """Look once more where the process stood still: what it is about to do may be given up, and undone, by now."""
-        while asked.stood_still():
+        for _ in range(_LOOKS_MAX):
+            if not asked.stood_still():
+                return
             await asyncio.sleep(_CATCH_UP_S)
             state: RunState = await self._bus.state(asked.tenant_id, asked.stream_id, fresh=True)
             if awaited_call(state, asked.task) is None:

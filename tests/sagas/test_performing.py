@@ -233,6 +233,12 @@ class TestAfterAStandstill:
         assert isinstance(found, Ask)
         assert len(done) + len(server.seen) == 1
 
+    async def test_what_is_wanted_is_done_though_the_process_stands_still_for_ever(self, settings: Settings) -> None:
+        done = list[str]()
+        offered = {"it": lambda: done.append("it")}
+        assert isinstance(await outcome({"call": "it"}, settings, offered=offered, stood_still=lambda: True), Ask)
+        assert done == ["it"]
+
 
 class TestTheTextsOfASecret:
     def test_are_all_that_it_holds_each_as_it_may_be_written(self) -> None:
