@@ -145,6 +145,9 @@ class Live:
                     self._keep(records)
                 if len(records) < READ_EVENTS_MAX and records.complete:
                     await _event_within(self._woken, self._settings.relay_poll_s_max)
+        if self.listeners:
+            # They came while the waking was left, and count on what has begun: it goes on.
+            return
         self._someone.clear()
         self._begun.clear()
         self._kept, self._kept_bytes = [], 0

@@ -54,6 +54,31 @@ class TestWakes:
             assert wanted.pop() is False
         await end(task)
 
+    async def test_are_wanted_by_whoever_comes_while_the_last_one_is_seen_to_be_gone(
+        self, log: Log, settings: Settings
+    ) -> None:
+        leaving, left = asyncio.Event(), asyncio.Event()
+
+        @asynccontextmanager
+        async def waking() -> AsyncGenerator[None, None]:
+            yield
+            leaving.set()
+            await left.wait()
+
+        live = Live(log, log.woken, settings, waking)
+        task = asyncio.create_task(live.run())
+        async with aclosing(live.follow(None, ALL)) as batches:
+            await anext(batches)
+        async with asyncio.timeout(5):
+            await leaving.wait()
+        async with aclosing(live.follow(None, ALL)) as batches, asyncio.timeout(5):
+            await anext(batches)
+            left.set()
+            await asyncio.sleep(0.01)
+            await log.write("agent.created")
+            assert positions(await first(batches, 1)) == [1]
+        await end(task)
+
 
 class TestAListener:
     async def test_without_a_position_begins_at_the_end_of_the_log(self, live: Live, log: Log) -> None:
