@@ -217,10 +217,7 @@ def texts_of(secrets: JsonValue | Mapping[str, JsonValue]) -> tuple[str, ...]:
 
 def _veiled(failed: CallFailed, secrets: tuple[str, ...]) -> CallFailed:
     """The same failure without the secrets that the call was given, whoever quotes them."""
-    detail, title = without(secrets, failed.detail), without(secrets, failed.title)
-    return CallFailed(
-        failed.type, detail, status=failed.status, title=title, in_doubt=failed.in_doubt, answered=failed.answered
-    )
+    return failed.told(partial(without, secrets))
 
 
 def _answered(run_id: str, task: int, found: JsonValue) -> Ask | FailRunTask:

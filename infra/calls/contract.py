@@ -65,11 +65,24 @@ class CallFailed(Exception):
         self.status = status or _STATUS.get(type, 500)
         self.title = _recordable(title or _TITLE[type], TITLE_CHARACTERS_MAX)
         self.detail = _recordable(detail, DETAIL_CHARACTERS_MAX)
+        self._uncut = detail, title
 
     @property
     def unheard(self) -> bool:
         """Whether nobody was asked, as it was on the way that this failed: another attempt may have got through."""
         return self.type in _ON_THE_WAY and not self.in_doubt and not self.answered
+
+    def told(self, tell: Callable[[str], str]) -> "CallFailed":
+        """The same failure, told otherwise: of all that was said, since what is cut in two is not recognised any more."""
+        detail, title = self._uncut
+        return CallFailed(
+            self.type,
+            tell(detail),
+            status=self.status,
+            title=tell(title) if title else None,
+            in_doubt=self.in_doubt,
+            answered=self.answered,
+        )
 
     def __str__(self) -> str:
         return f"{self.type} {self.status}: {self.detail}"

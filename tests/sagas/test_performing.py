@@ -13,6 +13,7 @@ from events.catalog import CATALOG as EVENTS
 from infra import functions
 from infra.adapters.memory_store import MemoryEventStore
 from infra.calls.call import CallSettings, open_resources
+from infra.calls.contract import DETAIL_CHARACTERS_MAX
 from infra.engines.command_bus import CommandBus
 from infra.engines.standstill import StoodStill
 from infra.errors import Rejection
@@ -151,6 +152,19 @@ class TestASecret:
         url = server.at("/echo", lambda seen: PlainTextResponse(seen.body, 400))
         given = {"method": "post", "endpoint": url, "body": {"a": "${ $secrets.key }"}}
         assert "answered 400" in await self.shows({"call": "http", "with": given}, settings, secrets)
+
+    @pytest.mark.parametrize("before", range(DETAIL_CHARACTERS_MAX - 40, DETAIL_CHARACTERS_MAX, 8))
+    async def test_does_not_begin_where_what_is_said_is_cut(
+        self, before: int, settings: Settings, secrets: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(key: str) -> None:
+            raise ValueError("x" * before + key)
+
+        monkeypatch.setattr(functions, "_registered", {"it": refuse})
+        task = {"call": "it", "with": {"key": "${ $secrets.key }"}}
+        failed = await performed(task, settings, secrets=secrets, offered={"it": refuse})
+        assert isinstance(failed, FailRunTask)
+        assert SECRET[:4] not in str(failed.error.detail)
 
     async def test_is_not_in_what_a_process_says_of_its_end(self, settings: Settings, secrets: Path) -> None:
         shell = {"command": "echo no $1 >&2; exit 3", "arguments": ["${ $secrets.key }"]}
