@@ -46,6 +46,8 @@ def _of_pause(pointer: str, duration: InlineDuration | str, least_s: float) -> I
     seconds = _seconds(duration)
     if seconds is None:
         yield pointer, "must be a duration as it stands: there is no run yet that could evaluate an expression"
+    elif isinstance(duration, InlineDuration) and any(number < 0 for _, number in duration):
+        yield pointer, "must not have negative parts"
     elif not least_s <= seconds <= PAUSE_S_MAX:
         yield pointer, f"must be from {least_s:g} to {PAUSE_S_MAX:g} seconds"
 

@@ -42,6 +42,12 @@ class TestASchedule:
             ({"cron": "R * * * *"}, "/schedule/cron", "must have numbers"),
             ({"cron": "* * * * * *"}, "/schedule/cron", "must have 5 fields"),
             ({"every": {"milliseconds": 999}}, "/schedule/every", "must be from 1 "),
+            (
+                {"every": {"days": 9_007_199_254_740_993, "hours": -216_172_782_113_783_831}},
+                "/schedule/every",
+                "negative",
+            ),
+            ({"after": {"hours": 1, "minutes": -1}}, "/schedule/after", "negative"),
             ({"every": "P11Y"}, "/schedule/every", "must be from 1 "),
             ({"every": "${ .pause }"}, "/schedule/every", "no run yet"),
             ({"after": "${ .pause }"}, "/schedule/after", "no run yet"),
