@@ -28,8 +28,8 @@ def _by_attempt(kept: Sequence[Mapping[str, Any]]) -> Mapping[Held, Mapping[str,
     return {(each["job_id"], each["attempt"]): each for each in kept}
 
 
-def _in_order(reservations: Mapping[Held, NodeReserved]) -> Sequence[NodeReserved]:
-    return tuple(reservations.values())
+def _in_order(reservations: Mapping[Held, NodeReserved]) -> list[NodeReserved]:
+    return list(reservations.values())
 
 
 @dataclass(frozen=True, slots=True)

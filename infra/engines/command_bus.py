@@ -223,10 +223,10 @@ class CommandBus:
             outcome = await self._begin(request)
 
     def _written(self, request: Request, answer: Appended) -> None:
-        own = request.looked_at[0]
-        if own.after is not None:
-            key = (request.origin.tenant_id, own.stream_id)
-            self._streams.keep(key, own.decider, own.after.version - len(own.events), own.after)
+        for change in request.looked_at:
+            if change.after is not None:
+                key = (request.origin.tenant_id, change.stream_id)
+                self._streams.keep(key, change.decider, change.after.version - len(change.events), change.after)
         self.on_written(request, answer)
 
     async def state(self, tenant_id: str, stream_id: str, *, fresh: bool = False) -> Any:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from events.agent import AgentCapabilitiesUpdated, AgentCreated, AgentDeleted, AgentStarted, AgentStopped, AgentUpdated
+from events.catalog import CATALOG as EVENTS
 from events.fleet import FleetNodeAdded, FleetNodeRemoved
 from events.node import (
     GpuShare,
@@ -17,10 +18,14 @@ from events.node import (
     NodeWentOnline,
 )
 from events.task import MessageStep, TaskAssigned, TaskHandedOver, TaskRequested, TaskStarted, TaskStepRecorded
+from infra.adapters.memory_store import MemoryEventStore
+from infra.engines.command_bus import CommandBus
+from infra.settings import Settings
+from tests.infra.boxes import origin
 from write_side.agent import AGENT
 from write_side.catalog import CATALOG
-from write_side.fleet import FLEET
-from write_side.node import NODE
+from write_side.fleet import FLEET, FLEET_STREAM
+from write_side.node import NODE, RegisterNode
 from write_side.task import TASK
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
@@ -64,6 +69,7 @@ CASES = [(NODE, NODE_EVENTS), (FLEET, FLEET_EVENTS), (TASK, TASK_EVENTS), (AGENT
 IDS = [decider.category for decider, _ in CASES]
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(("decider", "events"), CASES, ids=IDS)
 def test_a_state_that_was_kept_is_the_same(decider, events):
     form = decider.snapshots.adapter
@@ -81,6 +87,19 @@ def test_a_stream_goes_on_from_there_as_from_its_first_event(decider, events):
         for event in events[count:]:
             state = decider.evolve(state, event)
         assert state == decider.fold(events)
+
+
+async def test_the_fleet_is_kept_though_only_commands_of_nodes_write_to_it(settings: Settings):
+    store = MemoryEventStore()
+    bus = CommandBus(store, CATALOG, EVENTS, settings.model_copy(update={"events_per_snapshot": 5}))
+    for number in range(12):
+        await bus.execute(RegisterNode(node_id=f"n{number}", name="n", cpu_milli=1, memory_mib=1), origin())
+    kept = await store.snapshot("acme", FLEET_STREAM)
+    assert kept is not None
+    log = await store.load("acme", FLEET_STREAM)
+    events = [EVENTS.decode(record.type, record.schema_version, record.data) for record in log]
+    assert (len(events), kept.version) == (12, 10)
+    assert FLEET.snapshots.adapter.validate_json(kept.state) == FLEET.fold(events[: kept.version])
 
 
 def test_every_kind_of_stream_that_is_kept_is_tried_here():
