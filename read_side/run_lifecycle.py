@@ -100,7 +100,9 @@ class RunLifecycles:
         if not ended:
             place = Place(tenant_id, run_id, reading.position, reading.number)
             following = write_cursor(PATH, tenant_id, filters, (place.position, place.number))
-        self._remember(place if following else place._replace(position=reading.position, number=0), reading)
+        if place.position <= head:
+            # Of what is behind a place still to come nothing is known yet, and later it would be missing.
+            self._remember(place if following else place._replace(position=reading.position, number=0), reading)
         body = b'{"data":[%b],"next_cursor":%b}' % (b",".join(documents), orjson.dumps(following))
         return answer(body, head if ended else reading.position)
 

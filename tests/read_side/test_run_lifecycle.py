@@ -136,6 +136,13 @@ class TestTheLifecycleOfARun:
         assert after[0]["data"]["task"] == "/do/1/step"
         assert before + after == (await world.ask("/v1/runs/r1/lifecycle"))["data"]
 
+    async def test_after_a_position_still_to_come_is_whole_once_it_has_come(self, world: World) -> None:
+        head = await world.happen("r1", STARTED, RunInputFormed(), step(1))
+        assert (await world.ask(f"/v1/runs/r1/lifecycle?after={head + 2}"))["data"] == []
+        await world.happen("r1", RunTaskCompleted(task=1), step(2), RunTaskCompleted(task=2))
+        behind = (await world.ask(f"/v1/runs/r1/lifecycle?after={head + 2}"))["data"]
+        assert {event["data"]["task"] for event in behind} == {"/do/2/step"}
+
     async def test_reads_a_bounded_number_of_events_for_a_page(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
