@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 JSON_DEPTH_MAX = 32
+TOLD_DEPTH_MAX = JSON_DEPTH_MAX - 4
 _INTEGER_MIN, _INTEGER_MAX = -(1 << 63), (1 << 63) - 1
 
 
@@ -53,8 +54,16 @@ def _storable_scalar(value: Any) -> None:
 
 def _storable(value: Any) -> Any:
     """Refuse text that Postgres cannot hold and nesting that a reader could not walk."""
+    return _nested(value, JSON_DEPTH_MAX)
+
+
+def _tellable(value: Any) -> Any:
+    return _nested(value, TOLD_DEPTH_MAX)
+
+
+def _nested(value: Any, depth_max: int) -> Any:
     level: list[Any] = [value]
-    for _ in range(JSON_DEPTH_MAX):
+    for _ in range(depth_max):
         below: list[Any] = []
         for item in level:
             # By the exact type, which it nearly always is: a call for each of two million numbers took a second.
@@ -74,7 +83,7 @@ def _storable(value: Any) -> Any:
         if not below:
             return value
         level = below
-    raise ValueError(f"must not be nested deeper than {JSON_DEPTH_MAX} levels")
+    raise ValueError(f"must not be nested deeper than {depth_max} levels")
 
 
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$")]
@@ -99,6 +108,9 @@ JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_storable)]
 
 JsonAny = Annotated[JsonValue, AfterValidator(_storable)]
 """Any JSON value of the user's own, nested up to JSON_DEPTH_MAX levels."""
+
+JsonTold = Annotated[JsonValue, AfterValidator(_tellable)]
+"""As JsonAny, of a command whose value runs are told, inside objects and lists of ours: nested up to TOLD_DEPTH_MAX levels."""
 
 Count = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
 """A whole number from 0 to 10^12."""

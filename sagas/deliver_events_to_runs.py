@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from events.envelope import Envelope
 from events.event import Event
@@ -130,7 +130,11 @@ def react(envelope: Envelope[Event], state: Listeners) -> Sequence[DeliverRunEve
 
 
 def _deliver(event: dict[str, JsonValue], state: Listeners) -> list[DeliverRunEvent]:
-    return [DeliverRunEvent(run_id=run_id, event=event) for run_id in state.of(event.get("type"))]
+    try:
+        return [DeliverRunEvent(run_id=run_id, event=event) for run_id in state.of(event.get("type"))]
+    except ValidationError:
+        # Nested too deep with what is around it, as messages could be once: no run can take it.
+        return []
 
 
 DELIVER_EVENTS_TO_RUNS = Saga(

@@ -79,7 +79,7 @@ class Waiting(BaseModel):
             self.give_up(waiting.run_id, waiting.task)
         return waiting
 
-    def answered(self, outside_id: str, value: JsonValue) -> list[Ask]:
+    def answered(self, outside_id: str, value: JsonValue) -> list[Ask | FailRunTask]:
         """What is there is given to the task that waited for it, if any does."""
         waiting = self.end(outside_id)
         return [] if waiting is None else [answer(waiting.run_id, waiting.task, value)]
@@ -124,9 +124,15 @@ class Refused:
         return FailRunTask(run_id=self.run_id, task=self.task, error=why, in_doubt=self.in_doubt)
 
 
-def answer(run_id: str, task: int, value: JsonValue) -> Ask:
-    """Give a task what it waits for; one that is refused it, since it is too large, fails."""
-    return Ask(AnswerRunTask(run_id=run_id, task=task, answer=value), Refused(run_id, task, RUNTIME))
+def answer(run_id: str, task: int, value: JsonValue) -> Ask | FailRunTask:
+    """Give a task what it waits for; one that is refused it, since it is too large or too deep, fails."""
+    try:
+        given = AnswerRunTask(run_id=run_id, task=task, answer=value)
+    except ValidationError as unfit:
+        said = unfit.errors(include_url=False, include_input=False)[0]["msg"]
+        why = error(RUNTIME, f"the answer cannot be recorded: {said}")
+        return FailRunTask(run_id=run_id, task=task, error=why)
+    return Ask(given, Refused(run_id, task, RUNTIME))
 
 
 def fail(waiting: ParentTask, error: RunError) -> FailRunTask:

@@ -10,7 +10,7 @@ from hashlib import sha256
 from math import floor
 from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, JsonValue
+from pydantic import AwareDatetime, BaseModel, JsonValue, ValidationError
 
 from events.envelope import Envelope
 from events.event import Event
@@ -45,6 +45,8 @@ class ScheduledWorkflow(BaseModel):
     active: str | None = None
     activation: int = 0
     coming: dict[str, ComingRun] = {}
+    cron_until: AwareDatetime | None = None
+    """The last time of a cron schedule that a run began for: run ids of cron say no more than the time."""
     collected: list[Collection] = []
 
     @property
@@ -114,7 +116,7 @@ def _begin(workflow_id: str, version: str, now: datetime, state: RunSchedules) -
     for type_ in _types(workflow.schedule):
         state.by_type.setdefault(type_, set()).add(workflow_id)
     yield from _next(workflow_id, EVERY, now, now, workflow)
-    yield from _next(workflow_id, CRON, now, now, workflow)
+    yield from _next(workflow_id, CRON, max(now, workflow.cron_until or now), now, workflow)
     if AFTER in workflow.schedule:
         yield _start_later(workflow_id, AFTER, now, workflow).command
 
@@ -127,7 +129,10 @@ def _on_started(run_id: str, workflow_id: str, now: datetime, state: RunSchedule
     if kinds == [AFTER]:
         state.followed[run_id] = workflow_id
         return []
-    return list(_next(workflow_id, kinds[0], workflow.coming[kinds[0]].due_at, now, workflow))
+    due_at = workflow.coming[kinds[0]].due_at
+    if kinds == [CRON]:
+        workflow.cron_until = due_at
+    return list(_next(workflow_id, kinds[0], due_at, now, workflow))
 
 
 def _on_ended(run_id: str, now: datetime, state: RunSchedules) -> list[Reaction]:
@@ -195,8 +200,13 @@ def _on_event(event: CloudEvent, position: int, state: RunSchedules) -> Iterator
         item: JsonValue = event if workflow.schedule.get("read") == "envelope" else data
         events = EventStart.model_validate(workflow.schedule[ON])
         given = take(events, event, item, workflow.collected)
-        if given is not None:
-            yield _start(workflow_id, ON, str(position), workflow, given)
+        if given is None:
+            continue
+        try:
+            start = _start(workflow_id, ON, str(position), workflow, given)
+        except ValidationError:
+            continue  # nested too deep with what is around it: no run can begin with that
+        yield start
 
 
 def _seconds(duration: Any) -> float:
@@ -207,7 +217,7 @@ def _seconds(duration: Any) -> float:
 
 START_RUNS_ON_SCHEDULE = Saga(
     name="start_runs_on_schedule",
-    version=1,
+    version=2,
     state=RunSchedules,
     handles=(
         WorkflowRegistered,

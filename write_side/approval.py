@@ -19,7 +19,7 @@ from events.approval import (
     Decision,
     GivenAnswer,
 )
-from events.event import Id, JsonAny, JsonObject, Label, Name, Reason, Text
+from events.event import Id, JsonAny, JsonObject, JsonTold, Label, Name, Reason, Text
 from infra.errors import Invalid, NotFound, Rejection
 from infra.expressions.schema import violations
 from infra.ids import new_id
@@ -57,7 +57,7 @@ class RequestApproval(Timed, Acted):
     requested_by: Name | None = None
     timeout_s: TimeoutS | None = None
     on_timeout: Decision = "reject"
-    default_answer: JsonAny = None
+    default_answer: JsonTold = None
 
 
 class DecideApproval(Acted):
@@ -67,7 +67,7 @@ class DecideApproval(Acted):
 
     approval_id: Id
     decision: Decision
-    answer: JsonAny = None
+    answer: JsonTold = None
     comment: Reason | None = None
 
 

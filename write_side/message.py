@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from events.event import JsonAny
+from events.event import JsonTold
 from events.message import MessageEvent, MessagePublished
 from infra.errors import Invalid, Rejection
 from infra.patterns.decider import Command, Decider
@@ -119,7 +119,7 @@ class CloudEvent(BaseModel):
     time: Timestamp | None = None
     datacontenttype: MediaType | None = None
     dataschema: Uri | None = None
-    data: JsonAny = None
+    data: JsonTold = None
     data_base64: Base64 | None = None
 
     @model_validator(mode="after")

@@ -71,3 +71,8 @@ def answer(run_id: str, number: int, value: Any = None) -> Ask:
 
 def fail(run_id: str, number: int, failed: RunError) -> FailRunTask:
     return FailRunTask(run_id=run_id, task=number, error=failed)
+
+
+def nested(levels):
+    """A value of so many levels."""
+    return "x" if levels == 1 else [nested(levels - 1)]

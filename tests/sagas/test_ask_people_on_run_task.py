@@ -10,6 +10,7 @@ from events.approval import (
     ApprovalTimedOut,
     GivenAnswer,
 )
+from events.event import JSON_DEPTH_MAX
 from events.run import RunCancelled, RunCompleted, RunFaulted, RunRetried
 from events.run_compensation import RunCompensated
 from events.run_parts import ApprovalAwaited, RunAwaited
@@ -17,7 +18,19 @@ from infra.patterns.saga import Ask
 from sagas import ask_people_on_run_task
 from sagas.ask_people_on_run_task import ASK_PEOPLE_ON_RUN_TASK, NO_LONGER_WANTED, AskedPeople
 from sagas.run_waits import Refused
-from tests.sagas.run_stories import NOON, STANDARD, answer, cancelled, error, fail, forked, node, started, task
+from tests.sagas.run_stories import (
+    NOON,
+    STANDARD,
+    answer,
+    cancelled,
+    error,
+    fail,
+    forked,
+    nested,
+    node,
+    started,
+    task,
+)
 from write_side.approval import CancelApproval, RequestApproval
 
 WANTED = ApprovalAwaited(approval_id="r1.3", request={"title": "Pay?", "people": ["user:bob", "user:eve"]})
@@ -40,6 +53,25 @@ def people(story):
 @pytest.fixture
 def asked(people):
     return people.given("run-r1", started()).given("run-r1", task(3, WANTED))
+
+
+class TestAnAnswerThatIsNestedDeeperThanARunCanTake:
+    """As answers could be once."""
+
+    @pytest.mark.parametrize(
+        "end",
+        [
+            ApprovalApproved(answers=()),
+            ApprovalRejected(actor="user:eve"),
+            ApprovalTimedOut(deadline_at=NOON, decision="approve", answer=nested(JSON_DEPTH_MAX)),
+        ],
+    )
+    def test_fails_the_task(self, asked, end):
+        decided = YES.model_copy(update={"answer": nested(JSON_DEPTH_MAX)})
+        asked.given("approval-r1.3", decided, end)
+        (failed,) = asked.asked
+        assert (failed.run_id, failed.task) == ("r1", 3)
+        assert "must not be nested deeper" in failed.error.detail
 
 
 class TestATaskForAnApproval:

@@ -5,6 +5,7 @@ from time import perf_counter
 import pytest
 
 from events.envelope import Envelope
+from events.event import JSON_DEPTH_MAX
 from events.message import MessagePublished
 from events.run import (
     RunCancelled,
@@ -18,7 +19,7 @@ from events.run import (
 from events.run_compensation import RunCompensated
 from events.run_parts import EventsAwaited, TimerAwaited
 from sagas.deliver_events_to_runs import DELIVER_EVENTS_TO_RUNS, Listeners, react
-from tests.sagas.run_stories import NOON, cancelled, error, faulted, forked, node, prepared, task
+from tests.sagas.run_stories import NOON, cancelled, error, faulted, forked, nested, node, prepared, task
 from write_side.run_commands import DeliverRunEvent
 
 SHIPPED = MessagePublished(event_id="1", source="/shop", event_type="order.shipped", data={"order": 7})
@@ -84,6 +85,12 @@ class TestAPublishedEvent:
             "hops": 3,
         }
         runs.given("run-r1", listening(1)).given("message-2", whole).then(*to("r1", event=event))
+
+    def test_goes_nowhere_if_it_is_nested_deeper_than_a_run_can_take(self, listener):
+        """As messages could be once: what cannot be delivered is in nobody's way."""
+        deep = SHIPPED.model_copy(update={"data": nested(JSON_DEPTH_MAX)})
+        listener.given("message-1", deep).then_nothing()
+        listener.given("message-1", SHIPPED).then(*to("r1"))
 
     def test_goes_nowhere_if_nobody_listens(self, runs):
         runs.given("run-r1", task(1, TimerAwaited(until=NOON))).given("message-1", SHIPPED).then_nothing()

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given as for_any
 from hypothesis import settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from events.event import TOLD_DEPTH_MAX
 from sagas.ask_agents_on_run_task import ASK_AGENTS_ON_RUN_TASK, AskedAgents
 from sagas.ask_people_on_run_task import ASK_PEOPLE_ON_RUN_TASK, AskedPeople
 from sagas.deliver_events_to_runs import DELIVER_EVENTS_TO_RUNS, Listeners
@@ -15,10 +17,11 @@ from sagas.start_child_runs_on_task import START_CHILD_RUNS_ON_TASK, ChildRuns
 from sagas.start_runs_on_schedule import START_RUNS_ON_SCHEDULE
 from sagas.submit_jobs_on_run_task import SUBMIT_JOBS_ON_RUN_TASK, SubmittedJobs
 from tests.sagas.company import Company
+from tests.sagas.run_stories import nested
 from tests.sagas.told import AGENT, LISTEN, SAGAS, Told
 from tests.sizes import examples
 from write_side.agent import CreateAgent, StartAgent
-from write_side.approval import DecideApproval
+from write_side.approval import DecideApproval, RequestApproval
 from write_side.job import AssignJob, CompleteJob, StartJob
 from write_side.message import CloudEvent, PublishMessage
 from write_side.workflow import ActivateWorkflow, DeprecateWorkflow
@@ -30,6 +33,7 @@ AT_REST = {
     ASK_PEOPLE_ON_RUN_TASK: AskedPeople(),
     DELIVER_EVENTS_TO_RUNS: Listeners(),
 }
+PAID = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "order.paid"}
 SETTINGS = settings(max_examples=examples(100), deadline=None)
 
 
@@ -163,3 +167,33 @@ class TestAnyRuns:
         }
         for category in ("task", "job", "approval"):
             assert company.open(category) == []
+
+
+class TestWhatRunsAreToldOfOthers:
+    """As deep as a command takes it, a run can take it too, with all that is around it by then."""
+
+    def test_is_the_answer_of_a_person(self, told):
+        deepest = nested(TOLD_DEPTH_MAX)
+        told.known("main", [{"pay": {"call": "approval", "with": {"people": ["bob"]}}}]).run()
+        told.send(DecideApproval(approval_id="r1.1", decision="approve", actor="bob", answer=deepest))
+        assert told.last().output["decisions"][0]["answer"] == deepest
+
+    @pytest.mark.parametrize("read", ["data", "envelope"])
+    def test_is_a_message(self, told, read):
+        deepest = nested(TOLD_DEPTH_MAX)
+        told.known("main", [{"hear": {"listen": {**LISTEN["listen"], "read": read}}}]).run()
+        told.send(PublishMessage(event={**PAID, "data": deepest}))
+        (heard,) = told.last().output
+        assert (heard if read == "data" else heard["data"]) == deepest
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            lambda value: DecideApproval(approval_id="r1.1", decision="approve", actor="bob", answer=value),
+            lambda value: RequestApproval(approval_id="a", title="t", people=["bob"], default_answer=value),
+            lambda value: PublishMessage(event={**PAID, "data": value}),
+        ],
+    )
+    def test_is_refused_where_it_is_deeper(self, command):
+        with pytest.raises(ValidationError, match=f"nested deeper than {TOLD_DEPTH_MAX} levels"):
+            command(nested(TOLD_DEPTH_MAX + 1))

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from events.event import JSON_DEPTH_MAX
 from events.message import MessagePublished
 from events.run import RunCancelled, RunCompleted, RunEventEmitted, RunFaulted
 from events.run_compensation import RunCompensated
@@ -11,7 +12,7 @@ from events.workflow import WorkflowActivated, WorkflowDeprecated, WorkflowRegis
 from infra.patterns.saga import Schedule
 from sagas.schedule_events import COLLECTIONS_MAX, Collection
 from sagas.start_runs_on_schedule import START_RUNS_ON_SCHEDULE
-from tests.sagas.run_stories import DIGEST, NOON, error, later, started
+from tests.sagas.run_stories import DIGEST, NOON, error, later, nested, started
 from write_side.run_commands import StartScheduledRun
 
 HOUR = timedelta(hours=1)
@@ -105,6 +106,13 @@ class TestCron:
         story = scheduled({"cron": "0 0 * * *"})
         story.given(stamp_of("cron", NOON + 12 * HOUR), run_started(), at=NOON + 70 * HOUR)
         story.then(at("cron", NOON + 84 * HOUR))
+
+    def test_goes_on_after_the_last_that_began_though_another_activation_was_decided_before_it(self, scheduled):
+        """The time of an event is that of its decision: it may get into the log behind what happened later."""
+        story = scheduled({"cron": "0 0 * * *"}).given("workflow-t.w", registered({"cron": "0 0 * * *"}, "2.0.0"))
+        story.given(stamp_of("cron", NOON + 12 * HOUR), run_started(), at=NOON + 12 * HOUR)
+        story.given("workflow-t.w", activated("2.0.0"), at=NOON + 12 * HOUR - timedelta(milliseconds=1))
+        story.then(at("cron", NOON + 36 * HOUR, version="2.0.0", activation=2))
 
     def test_may_stand_beside_another(self, scheduled):
         story = scheduled({"cron": "0 0 * * *", "every": "P1D"})
@@ -233,6 +241,13 @@ class TestOnOneOrAny:
         story.given("workflow-t.a", registered({"on": {"any": []}}, name="a")).given("workflow-t.a", activated())
         story.given("message-1", message(data=1))
         story.then(on("t.a", position=5, given=[1]), on("t.w", position=5, given=[1]))
+
+    def test_starts_nothing_with_what_no_run_can_begin_with(self, scheduled):
+        """An event may be emitted as deep as any value: in the list that a run begins with it is a level deeper."""
+        story = scheduled({"on": {"any": []}, "read": "envelope"})
+        story.given("workflow-t.z", registered({"on": {"any": []}}, name="z")).given("workflow-t.z", activated())
+        event = {"type": "order.paid", "data": nested(JSON_DEPTH_MAX - 1)}
+        story.given("run-x", RunEventEmitted(task=1, event=event)).then(on("t.z", position=5, given=[event["data"]]))
 
 
 class TestOnAll:
