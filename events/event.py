@@ -109,7 +109,11 @@ JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_storable)]
 JsonAny = Annotated[JsonValue, AfterValidator(_storable)]
 """Any JSON value of the user's own, nested up to JSON_DEPTH_MAX levels."""
 
-JsonTold = Annotated[JsonValue, AfterValidator(_tellable)]
+JsonTold = Annotated[
+    JsonValue,
+    AfterValidator(_tellable),
+    Field(description=f"Nested up to {TOLD_DEPTH_MAX} levels: it is told inside others."),
+]
 """As JsonAny, of a command whose value runs are told, inside objects and lists of ours: nested up to TOLD_DEPTH_MAX levels."""
 
 Count = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
