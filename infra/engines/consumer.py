@@ -240,9 +240,11 @@ class Consumer:
         healthy = [record for record in records if not (cause or self._is_blocked(record))] if parked else records
         follows = self._handler.follows
         effects = list(await self._handler.effects(connection, healthy, until)) if healthy or follows else []
-        if follows and records and not parked:
-            self.position = until
-            return
+        if follows and healthy:
+            if not parked:
+                self.position = until
+                return
+            effects.extend(await self._handler.effects(connection, [], until))
         if parked:
             effects.append(park(parked))
         crash_point("consumer.before_commit")
@@ -263,6 +265,8 @@ class Consumer:
             except (Poison, psycopg.Error) as refused:
                 if is_breakdown(refused):
                     raise
+                if self.position > self._stored:
+                    await self._commit(connection, [], self.position)
                 log.warning("event parked", consumer=self._handler.name, position=record.position, type=record.type)
                 await self._handler.begin(connection, self.position)
                 await self._commit(connection, [record], record.position, cause_of(refused))
@@ -279,7 +283,9 @@ class Consumer:
             records = await self._store.read(position - 1, 1, until=position)
             try:
                 again = records if what == "retry" else []
-                effects = await self._handler.effects(connection, again, self._stored)
+                effects = list(await self._handler.effects(connection, again, self._stored))
+                if again and self._handler.follows:
+                    effects.extend(await self._handler.effects(connection, [], self._stored))
                 await self._checkpoints.move(connection, self._stored, self._stored, [*effects, forget([position])])
             except (Poison, psycopg.Error) as refused:
                 if is_breakdown(refused):
