@@ -139,8 +139,11 @@ class AppendConnection:
     def is_refusal(self, failure: Exception) -> bool:
         """Whether a call failed with a plain no, after which nothing is written.
 
-        That is data that cannot be sent, or an error of the server on a connection that is still alive.
+        That is data that cannot be sent, or an error of the server on a connection that is still alive. A session that may not write at
+        all says nothing about the data: another one may, once the server that leads has been found.
         """
+        if isinstance(failure, psycopg.errors.ReadOnlySqlTransaction):
+            return False
         if isinstance(failure, psycopg.Error):
             alive = self._connection is not None and not self._connection.closed
             return alive and failure.diag.severity_nonlocalized == "ERROR"

@@ -95,6 +95,7 @@ class Appender:
     def _gather(self) -> Plan:
         """Everything that waits and fits together, up to the bounds; what must wait keeps its place."""
         plan, held = Plan(), deque[Waiting]()
+        staying: set[asyncio.Future[Appended]] = set()
         events_max, bytes_max = self._settings.append_events_max, self._settings.append_bytes_max
         while self._waiting and plan.events < events_max and plan.bytes < bytes_max:
             append, future = self._waiting.popleft()
@@ -103,10 +104,12 @@ class Appender:
             if append.after and has_lost_its_basis(append):
                 future.set_exception(BasisLost(append))
                 continue
-            if id(append) not in self._futures and plan.admit(append):
+            # What rests on one that stays behind must not overtake it: its version may be right by chance.
+            if staying.isdisjoint(append.after) and id(append) not in self._futures and plan.admit(append):
                 self._futures[id(append)] = future
             else:
                 held.append((append, future))
+                staying.add(future)
         self._waiting.extendleft(reversed(held))
         return plan
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from infra.adapters.appender import Appender
-from infra.adapters.event_store import Append, Appended, NewEvent, StreamMoved, Write
+from infra.adapters.event_store import Append, Appended, BasisLost, NewEvent, StreamMoved, Write
 from infra.errors import Overloaded, StoreUnavailable
 from infra.ids import new_uuid7
 from infra.settings import Settings
@@ -19,10 +19,16 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 
 
+def events(data: bytes = b"{}") -> list[NewEvent]:
+    return [NewEvent("thing.happened", 1, data, new_uuid7())]
+
+
+def append(*writes: Write, **more: Any) -> Append:
+    return Append("acme", writes, NOW, **more)
+
+
 def one(stream_id: str, expected: int = 0, data: bytes = b"{}", **more: Any) -> Append:
-    return Append(
-        "acme", (Write(stream_id, expected, [NewEvent("thing.happened", 1, data, new_uuid7())]),), NOW, **more
-    )
+    return append(Write(stream_id, expected, events(data)), **more)
 
 
 @asynccontextmanager
@@ -113,6 +119,19 @@ class TestAGroup:
         assert [type(answer) for answer in answers] == [Appended, Appended, StreamMoved, Appended]
         assert await self.groups(database_url) == [3]
 
+    async def test_leaves_behind_what_rests_on_one_that_stays_behind(
+        self, database_url: str, settings: Settings
+    ) -> None:
+        """Its version is right by chance: another process has written as many events."""
+        async with appending(database_url, settings) as elsewhere, appending(database_url, settings) as appender:
+            await elsewhere.submit(append(Write("s", 0, events()), Write("t", 0, events())))
+            await elsewhere.submit(one("s", 1))
+            first = appender.submit(one("t", 1))
+            base = appender.submit(append(Write("s", 1, events()), Write("t", 1, ())))
+            resting = appender.submit(append(Write("u", 0, events()), Write("s", 2, ()), after=(base,)))
+            answers = await asyncio.gather(first, base, resting, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [Appended, StreamMoved, BasisLost]
+
     async def test_tells_of_itself_once(self, database_url: str, settings: Settings) -> None:
         told: list[tuple[int, int]] = []
         async with appending(database_url, settings) as appender:
@@ -128,3 +147,17 @@ class TestAGroup:
             for answer in waiting[::2]:
                 answer.cancel()
             assert [(await answer).position for answer in waiting[1::2]] == [1, 2, 3, 4, 5]
+
+
+class TestASessionThatMayNotWrite:
+    async def test_is_left_for_another_one(self, database_url: str, settings: Settings) -> None:
+        """As after a failover: who connected while the old server still answered reads there, and writes nothing."""
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as operator:
+            name = operator.info.dbname
+            await operator.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'.encode())
+            async with appending(database_url, settings) as appender:
+                with pytest.raises(StoreUnavailable):
+                    await appender.submit(one("thing-1"))
+                await operator.execute("SET default_transaction_read_only = off")
+                await operator.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = off'.encode())
+                assert (await appender.submit(one("thing-1"))).position == 1
