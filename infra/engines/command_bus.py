@@ -23,6 +23,7 @@ from infra.adapters.event_store import (
     Write,
     came_true,
 )
+from infra.engines.command_batch import Batch
 from infra.engines.command_request import Change, Outcome, Request, Submitted, fingerprint, load_for
 from infra.engines.deciding import Deciding
 from infra.engines.stream_cache import CachedStream, EventCodec, Key, StreamCache
@@ -83,7 +84,7 @@ class CommandBus:
         """
         begun = [Request(c, origin, self._deciders.of(type(c)), None, remember) for c, origin, remember in requests]
         await load_for(begun, self._streams)
-        submitted: list[Submitted | Appended | Exception] = []
+        batch = Batch(begun, self._finish, self._written)
         read_until = 0
         for number, request in enumerate(begun):
             try:
@@ -92,33 +93,17 @@ class CommandBus:
                     read_until = number + self._settings.load_streams_max
                     await self._read_again(begun[number:read_until])
                     outcome = await self._begin(request)
+                if not isinstance(outcome, asyncio.Future) and await batch.settled_before(request):
+                    outcome = await self._begin(request)
                 if isinstance(outcome, asyncio.Future):
-                    submitted.append(outcome)
+                    batch.outcomes.append(outcome)
                 else:
-                    submitted.append(await self._finish(request, outcome))
+                    batch.outcomes.append(await self._finish(request, outcome))
             except Rejection as rejection:
-                submitted.append(rejection.with_traceback(None))
+                batch.outcomes.append(rejection.with_traceback(None))
             except Exception as refused:
-                submitted.append(refused)
-        return await self._endings(begun, submitted)
-
-    async def _endings(
-        self, requests: Sequence[Request], submitted: Sequence[Submitted | Appended | Exception]
-    ) -> list[Appended | Exception]:
-        """What became of many: most have been written together, and only what was not takes a task of its own."""
-        endings: list[Appended | Exception | asyncio.Task[Appended | Exception]] = []
-        for request, outcome in zip(requests, submitted, strict=True):
-            if not isinstance(outcome, asyncio.Future):
-                endings.append(outcome)
-                continue
-            if not outcome.done():
-                await asyncio.wait([outcome])
-            if came_true(outcome):
-                self._written(request, outcome.result())
-                endings.append(outcome.result())
-            else:
-                endings.append(asyncio.create_task(self._ending(request, outcome)))
-        return [await ending if isinstance(ending, asyncio.Task) else ending for ending in endings]
+                batch.outcomes.append(refused)
+        return await batch.endings()
 
     async def prefetch(self, commands: Sequence[tuple[str, Command]]) -> None:
         """Have at hand the streams of commands that will come soon, each with its tenant."""
@@ -235,14 +220,6 @@ class CommandBus:
 
     def _forget(self, request: Request) -> None:
         self._streams.forget(request.origin.tenant_id, request.streams())
-
-    async def _ending(self, request: Request, submitted: Submitted) -> Appended | Exception:
-        try:
-            return await self._finish(request, submitted)
-        except Rejection as rejection:
-            return rejection.with_traceback(None)
-        except Exception as refused:
-            return refused
 
     async def _known(self, request: Request) -> Appended | None:
         if not request.remember:

@@ -2,9 +2,32 @@
 
 import asyncio
 
-from infra.adapters.event_store import Appended
+import pytest
+
+from infra.adapters.event_store import Appended, Record
 from infra.engines.command_bus import CommandBus
-from tests.infra.boxes import BoxFull, EmptyBox, FillBox, MakeBox, SlowStore, origin
+from infra.patterns.decider import Command
+from infra.settings import Settings
+from tests.infra.boxes import (
+    DECIDERS,
+    EVENTS,
+    BoxFull,
+    EmptyBox,
+    FillBox,
+    MakeBox,
+    MakeBoxLike,
+    SlowStore,
+    origin,
+)
+
+
+class UnevenStore(SlowStore):
+    """Takes longer to read the box `a`."""
+
+    async def load(self, tenant_id: str, stream_id: str, after: int = 0) -> list[Record]:
+        if stream_id == "box-a":
+            await asyncio.sleep(0.02)
+        return await super().load(tenant_id, stream_id, after)
 
 
 class TestABatch:
@@ -42,3 +65,30 @@ class TestABatch:
         results = await bus.execute_many([(command, origin(), True) for command in commands])
         assert [type(result) for result in results] == [BoxFull, Appended, Appended, Appended, BoxFull]
         assert await store.head() == 8
+
+    @pytest.mark.parametrize("then", [FillBox(box_id="b"), EmptyBox(box_id="b")])
+    async def test_decides_again_in_order_what_rests_on_what_has_moved(self, settings: Settings, then: Command) -> None:
+        """Whether it is written with it or writes nothing itself: the box that it is about is there once the first has its turn."""
+        store = UnevenStore()
+        bus, elsewhere = (CommandBus(store, DECIDERS, EVENTS, settings) for _ in range(2))
+        await bus.execute(MakeBox(box_id="a", size=9), origin())
+        await elsewhere.execute(FillBox(box_id="a"), origin())
+        commands = [MakeBoxLike(box_id="b", like_id="a"), then]
+        results = await bus.execute_many([(command, origin(), True) for command in commands])
+        assert [type(result) for result in results] == [Appended, Appended]
+
+    async def test_decides_again_in_order_though_others_are_between(self, settings: Settings) -> None:
+        store = UnevenStore()
+        bus, elsewhere = (CommandBus(store, DECIDERS, EVENTS, settings) for _ in range(2))
+        await bus.execute(MakeBox(box_id="a", size=9), origin())
+        await bus.execute(MakeBox(box_id="z", size=9), origin())
+        await elsewhere.execute(FillBox(box_id="a"), origin())
+        commands = [
+            MakeBoxLike(box_id="b", like_id="a"),
+            MakeBoxLike(box_id="c", like_id="b"),
+            FillBox(box_id="z"),
+            FillBox(box_id="c", amount=9),
+            FillBox(box_id="c"),
+        ]
+        results = await bus.execute_many([(command, origin(), False) for command in commands])
+        assert [type(result) for result in results] == [Appended, Appended, Appended, Appended, BoxFull]

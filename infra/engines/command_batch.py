@@ -1,0 +1,75 @@
+"""Many commands in order: decided one after another, written together, and what was not written is decided again in that order.
+
+Guarantee: a command is refused for good only when those before it that share a stream with it have come to their end.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from infra.adapters.event_store import Appended, came_true
+from infra.engines.command_request import Outcome, Request, Submitted
+from infra.engines.stream_cache import Key
+from infra.errors import Rejection
+
+Ending = Appended | Exception
+
+
+class Batch:
+    """The commands of one call; `outcomes` has what became of the first of them so far."""
+
+    def __init__(
+        self,
+        requests: Sequence[Request],
+        finish: Callable[[Request, Outcome], Awaitable[Appended]],
+        written: Callable[[Request, Appended], None],
+    ) -> None:
+        self._requests = requests
+        self._finish = finish
+        self._written = written
+        self.outcomes: list[Submitted | Ending] = []
+
+    async def settled_before(self, request: Request) -> bool:
+        """Bring to their end those before a command that share a stream with it: whether any of them was decided again."""
+        keys = set(request.stream_keys())
+        under_way = [
+            (before, outcome)
+            for before, outcome in zip(self._requests, self.outcomes, strict=False)
+            if isinstance(outcome, asyncio.Future)
+        ]
+        if all(keys.isdisjoint(before.stream_keys()) for before, _ in under_way):
+            return False
+        self.outcomes[:] = await self.endings()
+        return not all(came_true(outcome) for _, outcome in under_way)
+
+    async def endings(self) -> list[Ending]:
+        """What became of them: most have been written together, and only what was not takes a task of its own.
+
+        Of those that share a stream, each waits for the one before it.
+        """
+        endings: list[Ending | asyncio.Task[Ending]] = []
+        last: dict[Key, asyncio.Task[Ending]] = {}
+        for request, outcome in zip(self._requests, self.outcomes, strict=False):
+            if not isinstance(outcome, asyncio.Future):
+                endings.append(outcome)
+                continue
+            if not outcome.done():
+                await asyncio.wait([outcome])
+            if came_true(outcome):
+                self._written(request, outcome.result())
+                endings.append(outcome.result())
+            else:
+                keys = request.stream_keys()
+                again = asyncio.create_task(self._again(request, outcome, {last[key] for key in keys if key in last}))
+                last.update(dict.fromkeys(keys, again))
+                endings.append(again)
+        return [await ending if isinstance(ending, asyncio.Task) else ending for ending in endings]
+
+    async def _again(self, request: Request, submitted: Submitted, before: set[asyncio.Task[Ending]]) -> Ending:
+        if before:
+            await asyncio.wait(before)
+        try:
+            return await self._finish(request, submitted)
+        except Rejection as rejection:
+            return rejection.with_traceback(None)
+        except Exception as refused:
+            return refused
