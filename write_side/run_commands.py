@@ -12,7 +12,7 @@ from write_side.timed import Timed
 
 
 class StartRun(Timed):
-    """Start a run of a workflow, in the version that is named or in the active one."""
+    """Start a run of a workflow, in the version that is named, else in the active one, else in the one that was registered last."""
 
     creates = True
 

@@ -39,7 +39,11 @@ def start(
     workflow_id: Annotated[str, typer.Argument(help="For example travel.book-trip.")],
     input_text: Annotated[str | None, typer.Option("--input", "-i", help="JSON, or @FILE with JSON or YAML.")] = None,
     workflow_version: Annotated[
-        str | None, typer.Option("--version", help="This version of the workflow; without it, the active one.")
+        str | None,
+        typer.Option(
+            "--version",
+            help="This version of the workflow; without it, the active one, or the one that was registered last if none is.",
+        ),
     ] = None,
     run_id: Annotated[str | None, typer.Option("--run-id", help="An id of your own for the run.")] = None,
     label: LabelOption = None,
