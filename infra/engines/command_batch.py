@@ -27,19 +27,21 @@ class Batch:
         self._finish = finish
         self._written = written
         self.outcomes: list[Submitted | Ending] = []
+        self._looked_at = 0
+        self._keys: set[Key] = set()
 
     async def settled_before(self, request: Request) -> bool:
         """Bring to their end those before a command that share a stream with it: whether any of them was decided again."""
-        keys = set(request.stream_keys())
-        under_way = [
-            (before, outcome)
-            for before, outcome in zip(self._requests, self.outcomes, strict=False)
-            if isinstance(outcome, asyncio.Future)
-        ]
-        if all(keys.isdisjoint(before.stream_keys()) for before, _ in under_way):
+        for number in range(self._looked_at, len(self.outcomes)):
+            if isinstance(self.outcomes[number], asyncio.Future):
+                self._keys.update(self._requests[number].stream_keys())
+        self._looked_at = len(self.outcomes)
+        if self._keys.isdisjoint(request.stream_keys()):
             return False
+        under_way = [outcome for outcome in self.outcomes if isinstance(outcome, asyncio.Future)]
         self.outcomes[:] = await self.endings()
-        return not all(came_true(outcome) for _, outcome in under_way)
+        self._keys.clear()
+        return not all(map(came_true, under_way))
 
     async def endings(self) -> list[Ending]:
         """What became of them: most have been written together, and only what was not takes a task of its own.
