@@ -19,6 +19,7 @@ from pydantic import BaseModel, JsonValue
 from infra.errors import Fault
 from infra.ids import new_id
 from infra.refusal import Refused, refusal_of
+from read_side.cli.suggestion import suggestion
 
 PAGE_ROWS = 1_000
 REQUEST_S_MAX = 30.0
@@ -148,8 +149,10 @@ def _accepted(reply: httpx.Response) -> httpx.Response:
 def _next_step(reply: httpx.Response) -> list[str]:
     """What to look at, by what was asked of what."""
     _, _, noun, *rest = reply.request.url.path.split("/")
+    tenant = reply.request.headers["Foldwork-Tenant"]
     if reply.status_code == httpx.codes.NOT_FOUND and noun in ("runs", "workflows"):
-        return [f"`foldwork {'runs' if noun == 'runs' and rest else 'workflows'} list` shows which there are."]
+        listed = suggestion(tenant, "runs" if noun == "runs" and rest else "workflows", "list")
+        return [f"`{listed}` shows which there are."]
     if reply.status_code == httpx.codes.CONFLICT and noun == "runs" and rest:
-        return [f"`foldwork runs show {rest[0]}` shows where it stands."]
+        return [f"`{suggestion(tenant, 'runs', 'show', rest[0])}` shows where it stands."]
     return ["`foldwork status` shows what is wrong."] if reply.is_server_error else []

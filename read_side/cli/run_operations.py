@@ -9,6 +9,7 @@ from infra.console import Output, print_json, run, stdout
 from infra.ids import new_id
 from read_side.cli.client import Accepted, JsonObject, path_of
 from read_side.cli.options import ActorOption, LabelOption, OutputOption, TenantOption, client, read_json, read_labels
+from read_side.cli.suggestion import suggestion
 
 SOURCE = "/foldwork/cli"
 
@@ -25,7 +26,7 @@ def suspend(
 ) -> None:
     """Pause a run: what is under way goes on, nothing new begins."""
     accepted = _send(run_id, "suspend", _given(reason=reason), tenant, actor)
-    _tell(accepted, f"{run_id} is suspended. Go on with `foldwork runs resume {run_id}`.", output)
+    _tell(accepted, f"{run_id} is suspended. Go on with `{suggestion(tenant, 'runs', 'resume', run_id)}`.", output)
 
 
 def resume(
@@ -49,7 +50,7 @@ def cancel(
     """End a run that is not wanted any more."""
     accepted = _send(run_id, "cancel", _given(compensate=compensate, reason=reason), tenant, actor)
     undone = ", and what it has done is undone" if compensate else ""
-    _tell(accepted, f"{run_id} is being cancelled{undone}. Follow it with `foldwork runs show -f {run_id}`.", output)
+    _tell(accepted, f"{run_id} is being cancelled{undone}. {_follow(tenant, run_id)}", output)
 
 
 def terminate(
@@ -72,7 +73,7 @@ def retry(
 ) -> None:
     """Let a failed run go on from the tasks that failed."""
     accepted = _send(run_id, "retry", {}, tenant, actor)
-    _tell(accepted, f"{run_id} goes on from what failed. Follow it with `foldwork runs show -f {run_id}`.", output)
+    _tell(accepted, f"{run_id} goes on from what failed. {_follow(tenant, run_id)}", output)
 
 
 def fork(
@@ -152,7 +153,7 @@ def retry_compensation(
 ) -> None:
     """Have a parked run try once more to undo what could not be undone."""
     accepted = _send(run_id, "retry-compensation", {}, tenant, actor)
-    _tell(accepted, f"{run_id} tries again. Follow it with `foldwork runs show -f {run_id}`.", output)
+    _tell(accepted, f"{run_id} tries again. {_follow(tenant, run_id)}", output)
 
 
 def skip_compensation(
@@ -163,7 +164,11 @@ def skip_compensation(
 ) -> None:
     """Leave a task that could not be undone as it is, and let its parked run go on."""
     accepted = _send(run_id, "skip-compensation", {}, tenant, actor)
-    _tell(accepted, f"{run_id} goes on without it. Follow it with `foldwork runs show -f {run_id}`.", output)
+    _tell(accepted, f"{run_id} goes on without it. {_follow(tenant, run_id)}", output)
+
+
+def _follow(tenant: str, run_id: str) -> str:
+    return f"Follow it with `{suggestion(tenant, 'runs', 'show', '-f', run_id)}`."
 
 
 def _given(**fields: JsonValue) -> JsonObject:

@@ -12,6 +12,7 @@ from events.run_parts import RunError
 from infra.console import plain
 from projections.run_directory import RunRow
 from projections.run_tasks import AwaitedByTask, RunTaskRow
+from read_side.cli.suggestion import suggestion
 
 NAME_CHARACTERS_MAX = 80
 DETAIL_CHARACTERS_MAX = 300
@@ -194,12 +195,15 @@ def _error(error: RunError) -> str:
 
 
 def _next_steps(run: RunRow) -> list[Text]:
+    def typed(verb: str) -> str:
+        return suggestion(run.tenant_id, "runs", verb, run.run_id)
+
     steps = {
-        "faulted": f"Go on from what failed: foldwork runs retry {run.run_id}",
-        "suspended": f"Go on: foldwork runs resume {run.run_id}",
+        "faulted": f"Go on from what failed: {typed('retry')}",
+        "suspended": f"Go on: {typed('resume')}",
         "parked": (
-            f"Task {run.stuck_task} cannot be undone. Try again: foldwork runs retry-compensation {run.run_id}\n"
-            f"Or leave it as it is: foldwork runs skip-compensation {run.run_id}"
+            f"Task {run.stuck_task} cannot be undone. Try again: {typed('retry-compensation')}\n"
+            f"Or leave it as it is: {typed('skip-compensation')}"
         ),
     }
     step = steps.get(run.status)

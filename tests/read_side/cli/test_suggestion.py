@@ -1,0 +1,74 @@
+"""What the commands suggest to do next."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from events.event import Event
+from events.run import RunFaulted, RunSuspended
+from events.run_compensation import RunParked
+from events.run_parts import RunError
+from read_side.cli.run_tree import picture_of
+from read_side.cli.suggestion import suggestion
+from tests.read_side.cli.conftest import Foldwork
+from tests.read_side.cli.local_api import LocalApi, problem, started
+from tests.read_side.cli.test_run_tree import NOW, rows
+
+NO_CAR = RunError(type="https://example.com/no-car", status=409)
+
+
+class TestASuggestedCommand:
+    def test_names_the_tenant_unless_it_is_the_one_without_a_name(self) -> None:
+        assert suggestion("default", "runs", "list") == "foldwork runs list"
+        assert suggestion("acme", "runs", "list") == "foldwork runs list --tenant acme"
+
+    def test_is_written_as_a_shell_takes_it(self) -> None:
+        assert suggestion("a b", "runs", "show", "x;y") == "foldwork runs show 'x;y' --tenant 'a b'"
+
+    @pytest.mark.parametrize(
+        ("event", "verbs"),
+        [
+            (RunFaulted(error=NO_CAR), ["retry"]),
+            (RunSuspended(), ["resume"]),
+            (RunParked(of=2, error=NO_CAR), ["retry-compensation", "skip-compensation"]),
+        ],
+    )
+    def test_below_a_run_is_for_its_tenant(self, event: Event, verbs: list[str]) -> None:
+        run, tasks = rows(started(), event)
+        output = io.StringIO()
+        Console(file=output, width=200).print(picture_of(run.model_copy(update={"tenant_id": "acme"}), tasks, NOW))
+        lines = [line.rstrip() for line in output.getvalue().splitlines()][-len(verbs) :]
+        for line, verb in zip(lines, verbs, strict=True):
+            assert line.endswith(f": foldwork runs {verb} r1 --tenant acme")
+
+
+@pytest.mark.outside
+class TestACommandForATenant:
+    @pytest.mark.parametrize(
+        ("verb", "suggested"),
+        [
+            ("suspend", "foldwork runs resume r1"),
+            ("cancel", "foldwork runs show -f r1"),
+            ("retry", "foldwork runs show -f r1"),
+            ("retry-compensation", "foldwork runs show -f r1"),
+            ("skip-compensation", "foldwork runs show -f r1"),
+        ],
+    )
+    def test_suggests_one_for_the_same_tenant(self, foldwork: Foldwork, verb: str, suggested: str) -> None:
+        assert f"`{suggested} --tenant acme`" in foldwork("runs", verb, "r1", "--tenant", "acme").stdout
+        assert f"`{suggested}`" in foldwork("runs", verb, "r1").stdout
+
+    @pytest.mark.parametrize(
+        ("status", "typed", "suggested"),
+        [
+            (409, ["runs", "suspend", "r1"], "runs show r1"),
+            (404, ["runs", "suspend", "r1"], "runs list"),
+            (404, ["runs", "start", "travel.book"], "workflows list"),
+        ],
+    )
+    def test_suggests_one_for_the_same_tenant_when_it_is_refused(
+        self, api: LocalApi, foldwork: Foldwork, status: int, typed: list[str], suggested: str
+    ) -> None:
+        api.answer = problem(status, "No.")
+        assert f"`foldwork {suggested} --tenant acme`" in foldwork(*typed, "--tenant", "acme").stderr
