@@ -19,8 +19,11 @@ ARRAY, LINES = b"application/json", b"application/x-ndjson"
 _PAUSE_EVERY = 500
 
 
-class UnknownCommand(Invalid):
-    """There is no such command."""
+class CommandUnknown(Invalid):
+    """There is no such command.
+
+    Alone it is a path or subject that is not found (write_side/api.py); among many, a field that cannot be accepted.
+    """
 
 
 class TooManyCommands(Invalid):
@@ -94,7 +97,7 @@ class BatchReader:
         name = document.pop("command", None)
         reader = self._readers.get(name) if isinstance(name, str) else None
         if reader is None:
-            raise UnknownCommand(f"There is no command {name[:100]!r}." if isinstance(name, str) else None)
+            raise CommandUnknown(f"There is no command {name[:100]!r}." if isinstance(name, str) else None)
         command_id = read_id("command_id", document.pop("command_id", None))
         correlation_id = read_id("correlation_id", document.pop("correlation_id", None))
         traceparent = read_trace(document.pop("traceparent", None))

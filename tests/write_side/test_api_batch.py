@@ -51,6 +51,14 @@ class TestABatch:
         assert [result["status"] for result in found] == [422] * 10 + [201]
         assert found[8]["errors"] == [{"pointer": "/surprise", "detail": "there is no such field"}]
 
+    @pytest.mark.parametrize("name", ["Fly", 1, None])
+    async def test_names_a_command_that_there_is_not_as_it_is_named_alone(self, api: CommandApi, name: object) -> None:
+        (found,) = await results(api, {"command": name})
+        assert (found["type"], found["title"]) == (
+            "https://foldwork.dev/problems/command-unknown",
+            "There is no such command.",
+        )
+
     async def test_refuses_a_line_that_is_not_json_and_goes_on(self, api: CommandApi) -> None:
         lines = b"\n".join([b"{", b"\xff", b"[" * 1_000, orjson.dumps(CREATE)])
         answer = await api.send(lines, "application/x-ndjson", "/v1/commands")
