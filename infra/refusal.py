@@ -22,19 +22,30 @@ class _Field(BaseModel):
         return f"  {where or 'the body'}: {self.detail}"
 
 
-class _Problem(BaseModel):
+class Problem(BaseModel):
     """A problem document."""
 
+    type: str = ""
     title: str = ""
     detail: str | None = None
     errors: list[_Field] = []
 
+    @property
+    def code(self) -> str:
+        """The name of the problem, for example `agent-already-started`."""
+        return self.type.rpartition("/")[2]
+
+
+def problem_of(reply: httpx.Response) -> Problem:
+    """The problem document that an answer is; an empty one if it is none."""
+    try:
+        return Problem.model_validate_json(reply.content)
+    except ValidationError:
+        return Problem()
+
 
 def refusal_of(reply: httpx.Response) -> str:
     """What is wrong, and on a line each where; of an answer that is no problem document, its status."""
-    try:
-        problem = _Problem.model_validate_json(reply.content)
-    except ValidationError:
-        problem = _Problem()
+    problem = problem_of(reply)
     what = problem.detail or problem.title or f"The answer is {reply.status_code} {reply.reason_phrase}."
     return "\n".join([what, *map(str, problem.errors)])

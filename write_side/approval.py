@@ -30,6 +30,7 @@ from write_side.timed import Timed
 TIMEOUT_S_MIN = 0.001
 TIMEOUT_S_MAX = 365 * 24 * 3600
 ASKED_MAX = 100
+NAMED_MAX = 10
 ANSWER_BYTES_MAX = 40_000
 """Of one answer as JSON: the event that ends an approval holds all of them."""
 
@@ -234,12 +235,21 @@ def _allowed(command: DecideApproval, state: ApprovalState) -> str:
     """The actor, if they may decide."""
     actor = command.actor
     if actor is None or (actor not in state.people and state.groups.isdisjoint(command.groups_of_actor)):
-        raise NotAskedToApprove
+        raise _not_asked(actor, state)
     if actor in state.excluded:
         raise OwnApproval
     if any(given.actor == actor for given in state.answers):
         raise ApprovalAlreadyDecided
     return actor
+
+
+def _not_asked(actor: str | None, state: ApprovalState) -> NotAskedToApprove:
+    """Tells of nobody but those whom the request names, and not of more than NAMED_MAX."""
+    names = [*sorted(state.people - state.excluded), *(f"members of {group}" for group in sorted(state.groups))]
+    more = [f"{len(names) - NAMED_MAX} more"] if len(names) > NAMED_MAX else []
+    *first, last = [*names[:NAMED_MAX], *more] or ["nobody"]
+    those = f"{', '.join(first)} and {last}" if first else last
+    return NotAskedToApprove(f"{actor or 'anonymous'} may not decide: {those} may.")
 
 
 def _decide(command: DecideApproval, actor: str, state: ApprovalState) -> list[ApprovalEvent]:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, JsonValue
 
 from infra.errors import Fault
 from infra.ids import new_id
-from infra.refusal import Refused, refusal_of
+from infra.refusal import Refused, problem_of, refusal_of
 from read_side.cli.suggestion import suggestion
 
 PAGE_ROWS = 1_000
@@ -153,6 +153,8 @@ def _next_step(reply: httpx.Response) -> list[str]:
     if reply.status_code == httpx.codes.NOT_FOUND and noun in ("runs", "workflows"):
         listed = suggestion(tenant, "runs" if noun == "runs" and rest else "workflows", "list")
         return [f"`{listed}` shows which there are."]
+    if problem_of(reply).code == "not-asked-to-approve":
+        return ["Say who decides with `--actor NAME`, and for each group they are in `--group NAME`."]
     if reply.status_code == httpx.codes.CONFLICT and noun == "runs" and rest:
         return [f"`{suggestion(tenant, 'runs', 'show', rest[0])}` shows where it stands."]
     return ["`foldwork status` shows what is wrong."] if reply.is_server_error else []

@@ -199,6 +199,26 @@ class TestARequestedApproval:
         command = DecideApproval(approval_id="p1", decision="approve")
         given(APPROVAL, requested(groups=("desk",))).when(command).then_refused(NotAskedToApprove)
 
+    @pytest.mark.parametrize(
+        ("fields", "actor", "told"),
+        [
+            ({"people": ("mia",), "groups": ("finance",)}, None, "anonymous may not decide: mia and members of finance may."),
+            ({"people": ("mia",)}, "eve", "eve may not decide: mia may."),
+            ({"requested_by": "ada", "sent_by": "dan"}, "eve", "eve may not decide: bob may."),
+            (
+                {"people": tuple(f"p{number:02}" for number in range(12))},
+                "eve",
+                f"eve may not decide: {', '.join(f'p{number:02}' for number in range(10))} and 2 more may.",
+            ),
+        ],
+        ids=str,
+    )  # fmt: skip
+    def test_says_who_asked_and_who_may_decide(self, given, fields, actor, told):
+        command = DecideApproval(approval_id="p1", decision="approve", actor=actor)
+        scenario = given(APPROVAL, requested(**fields)).when(command)
+        scenario.then_refused(NotAskedToApprove)
+        assert str(scenario.rejection) == told
+
     @pytest.mark.parametrize("fields", [{"requested_by": "ada"}, {"requested_by": "carol", "sent_by": "ada"}], ids=str)
     @pytest.mark.parametrize("decision", ["approve", "reject"])
     def test_is_not_decided_by_those_whose_request_it_is(self, given, fields, decision):

@@ -72,3 +72,13 @@ class TestACommandForATenant:
     ) -> None:
         api.answer = problem(status, "No.")
         assert f"`foldwork {suggested} --tenant acme`" in foldwork(*typed, "--tenant", "acme").stderr
+
+    def test_says_how_to_decide_as_somebody_who_may(self, api: LocalApi, foldwork: Foldwork) -> None:
+        told = "anonymous may not decide: mia may."
+        api.answer = problem(409, told, type="https://foldwork.dev/problems/not-asked-to-approve")
+        refused = foldwork("runs", "approve", "p1")
+        assert refused.exit_code == 1
+        assert f"{told}\nSay who decides with `--actor NAME`," in refused.stderr
+        assert "`--group NAME`" in refused.stderr
+        api.answer = problem(409, "The approval has ended.")
+        assert "--actor" not in foldwork("runs", "approve", "p1").stderr
