@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import orjson
 
-from infra.refusal import Refused, refusal_of
+from infra.refusal import Refused, is_answer, refusal_of
 
 PAGE_EVENTS = 500
 REQUEST_S_MAX = 10.0
@@ -114,7 +114,7 @@ async def lines_of(answer: httpx.Response) -> AsyncGenerator[str]:
 
 async def _answered(answer: httpx.Response) -> httpx.Response:
     """The answer if it is one. Raises Refused with what the problem document says, Unavailable if it may be better soon."""
-    if answer.is_success:
+    if is_answer(answer):
         return answer
     await answer.aread()
-    raise (Unavailable if answer.is_server_error else Refused)(refusal_of(answer))
+    raise (Unavailable if answer.is_server_error else Refused)(refusal_of(answer, "FOLDWORK_QUERY_PORT"))

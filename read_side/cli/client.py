@@ -18,7 +18,7 @@ from pydantic import BaseModel, JsonValue
 
 from infra.errors import Fault
 from infra.ids import new_id
-from infra.refusal import Refused, problem_of, refusal_of
+from infra.refusal import Refused, is_answer, is_problem, problem_of, refusal_of
 from read_side.cli.suggestion import suggestion
 
 PAGE_ROWS = 1_000
@@ -94,7 +94,7 @@ class Client:
             reply = await self._http.post(self._command_url + path, content=content, headers=headers)
         except httpx.TransportError as failure:
             raise _silent("command", self._command_url, failure) from failure
-        return Accepted.model_validate_json(_accepted(reply).content)
+        return Accepted.model_validate_json(_accepted("command", reply).content)
 
     async def ask(self, path: str, query: Mapping[str, str | int] | None = None, *, position: int = 0) -> Seen:
         """What the query API says once it has seen a position. Raises Refused and NotAnswering."""
@@ -108,7 +108,7 @@ class Client:
             if reply.status_code not in NOT_YET or monotonic() > until:
                 break
             await asyncio.sleep(RETRY_S)
-        seen = int(_accepted(reply).headers.get("foldwork-position", 0))
+        seen = int(_accepted("query", reply).headers.get("foldwork-position", 0))
         return Seen(orjson.loads(reply.content), seen)
 
     async def rows(
@@ -140,10 +140,11 @@ def _silent(which: str, url: str, failure: Exception) -> NotAnswering:
     return NotAnswering(f"The {which} API at {url} does not answer: {cause}\nIs the system up? See `foldwork status`.")
 
 
-def _accepted(reply: httpx.Response) -> httpx.Response:
-    if reply.is_success:
+def _accepted(which: str, reply: httpx.Response) -> httpx.Response:
+    if is_answer(reply):
         return reply
-    raise Refused("\n".join([refusal_of(reply), *_next_step(reply)]))
+    refusal = refusal_of(reply, f"FOLDWORK_{which.upper()}_PORT")
+    raise Refused("\n".join([refusal, *_next_step(reply)]) if is_problem(reply) else refusal)
 
 
 def _next_step(reply: httpx.Response) -> list[str]:

@@ -25,6 +25,7 @@ class StubQueryApi:
 
     `page_max` is how many events it sends at most, however many are asked for. `silent`: it does not hang up and sends nothing more.
     `refusals` are statuses, with what they say, that come before it answers; 200 is none.
+    `is_another`: it is not Foldwork.
     """
 
     def __init__(self, burst: int) -> None:
@@ -32,6 +33,7 @@ class StubQueryApi:
         self.page_max = 1_000
         self.silent = False
         self.refusals: list[tuple[int, str]] = []
+        self.is_another = False
         self.asked: list[str] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -40,6 +42,9 @@ class StubQueryApi:
         query = {name: values[0] for name, values in parse_qs(target.query).items()}
         self.asked.append(target.path)
         after = int(query.get("after", 0))
+        if self.is_another:
+            await self._write(writer, 200, "text/html", b"<p>Welcome")
+            return
         status, detail = self.refusals.pop(0) if self.refusals else (200, "")
         if status != 200:
             body = orjson.dumps({"status": status, "detail": detail, "errors": [{"parameter": "type", "detail": "x"}]})
@@ -82,6 +87,13 @@ async def api() -> AsyncIterator[tuple[StubQueryApi, str]]:
 class TestATail:
     async def test_begins_at_the_head_that_the_read_models_know(self, api: tuple[StubQueryApi, str]) -> None:
         assert await Tail(api[1], "default").head() == 7
+
+    async def test_says_that_what_answers_is_not_foldwork(self, api: tuple[StubQueryApi, str]) -> None:
+        api[0].is_another = True
+        for asked in (Tail(api[1], "default").past(0), Tail(api[1], "default").follow(0)):
+            with pytest.raises(Refused) as refused:
+                await anext(asked)
+            assert str(refused.value) == f"What answers at {api[1]} is not Foldwork (200 X); see FOLDWORK_QUERY_PORT."
 
     async def test_pages_through_what_is_there(self, api: tuple[StubQueryApi, str]) -> None:
         found = [event["position"] async for event in Tail(api[1], "default", "agent.started").past(10)]

@@ -51,6 +51,7 @@ def problem(status: int, detail: str, **members: Any) -> Reply:
 class LocalApi:
     """Use it as a context. `commands` are those that came, as path, headers and body; `asked` are the paths that were asked for.
 
+    `answer` comes instead of what it answers to commands, `found` to questions.
     `later` happens when somebody begins to follow the events; each event comes a second after the one before.
     """
 
@@ -58,6 +59,7 @@ class LocalApi:
         self.commands: list[tuple[str, dict[str, str], bytes]] = []
         self.asked: list[str] = []
         self.answer: Reply | None = None
+        self.found: Reply | None = None
         self.later: list[Callable[[], None]] = []
         self.lists: dict[str, list[Any]] = {}
         self._runs: dict[Key, RunRow] = {}
@@ -95,7 +97,7 @@ class LocalApi:
             self.commands.append((path, headers, body))
             return self.answer or (200, "application/json", orjson.dumps(self._accepted(path)))
         self.asked.append(target)
-        return self._found(path, dict(parse_qsl(urlsplit(target).query)))
+        return self.found or self._found(path, dict(parse_qsl(urlsplit(target).query)))
 
     def _accepted(self, path: str) -> dict[str, Any]:
         stream = "workflow-travel.book" if path.startswith("/v1/workflows") else "run-r1"

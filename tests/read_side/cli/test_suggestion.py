@@ -82,3 +82,25 @@ class TestACommandForATenant:
         assert "`--group NAME`" in refused.stderr
         api.answer = problem(409, "The approval has ended.")
         assert "--actor" not in foldwork("runs", "approve", "p1").stderr
+
+
+@pytest.mark.outside
+class TestACommandToWhatIsNotFoldwork:
+    @pytest.mark.parametrize(
+        ("status", "media_type", "said"),
+        [
+            (404, "text/html;charset=utf-8", "404 Not Found"),
+            (404, "application/json", "404 Not Found"),
+            (200, "text/html", "200 OK"),
+            (200, "application/problem+json", "200 OK"),
+        ],
+    )
+    def test_says_so_and_where_the_port_is_set(
+        self, api: LocalApi, foldwork: Foldwork, status: int, media_type: str, said: str
+    ) -> None:
+        api.answer = api.found = (status, media_type, b'{"detail": "Not the page"}')
+        told = f"error: What answers at http://127.0.0.1:{api.port} is not Foldwork ({said}); see FOLDWORK_%s_PORT.\n"
+        commands = {"COMMAND": ["runs", "start", "travel.book"], "QUERY": ["runs", "list"]}
+        for which, typed in commands.items():
+            result = foldwork(*typed)
+            assert (result.exit_code, result.stderr) == (1, told % which)
