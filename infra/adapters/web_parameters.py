@@ -63,13 +63,10 @@ class Parameter:
         return text
 
     def _read_integer(self, text: str) -> int:
-        if not _WHOLE_NUMBER.fullmatch(text):
-            raise self._invalid("must be a whole number")
-        number = int(text)
         lowest, highest = self.schema.get("minimum", 0), self.schema.get("maximum", POSITION_MAX)
-        if not lowest <= number <= highest:
+        if not _WHOLE_NUMBER.fullmatch(text) or not lowest <= int(text) <= highest:
             raise self._invalid(f"must be a whole number from {lowest} to {highest}")
-        return number
+        return int(text)
 
     def _invalid(self, detail: str) -> InvalidFields:
         return InvalidFields([{"parameter": self.name, "in": self.where, "detail": detail}])

@@ -66,8 +66,9 @@ class TestAPosition:
 
 
 class TestTheRefusal:
-    def test_names_the_parameter_and_where_it_stands(self) -> None:
+    @pytest.mark.parametrize("text", ["0", "99999999999999999999999999", "much"])
+    def test_names_the_parameter_where_it_stands_and_its_range(self, text: str) -> None:
         with pytest.raises(InvalidFields) as refused:
-            READER.read(b"limit=0")
+            READER.read(f"limit={text}".encode())
         expected: list[Any] = [{"parameter": "limit", "in": "query", "detail": "must be a whole number from 1 to 100"}]
         assert refused.value.details["errors"] == expected
