@@ -163,7 +163,7 @@ class Application:
 
 def _route(place: _Segment | None, method: str) -> Route:
     if place is None:
-        raise UnknownPath
+        raise UnknownPath("There is nothing at this path; /openapi.json says which paths there are.")
     route = place.routes.get(method)
     if route is None and method == "HEAD":
         route = place.routes.get("GET")
@@ -171,7 +171,11 @@ def _route(place: _Segment | None, method: str) -> Route:
         return route
     if not place.routes:
         raise UpgradeRequired
-    raise MethodNotAllowed
+    raise MethodNotAllowed(f"This path takes only {', '.join(_methods(place))}.")
+
+
+def _methods(place: _Segment) -> list[str]:
+    return [*place.routes, *(["HEAD"] if "GET" in place.routes else [])]
 
 
 def refusal(error: Exception, scope: Scope, place: _Segment | None = None) -> Answer:
@@ -181,8 +185,7 @@ def refusal(error: Exception, scope: Scope, place: _Segment | None = None) -> An
     if isinstance(error, Rejection):
         document = problem(error.with_traceback(None), instance)
         if isinstance(error, MethodNotAllowed) and place is not None:
-            allowed = [*place.routes, *(["HEAD"] if "GET" in place.routes else [])]
-            headers.append((b"allow", ", ".join(allowed).encode()))
+            headers.append((b"allow", ", ".join(_methods(place)).encode()))
         elif isinstance(error, UpgradeRequired):
             headers.append((b"upgrade", b"websocket"))
         elif isinstance(error, BodyTooLarge):

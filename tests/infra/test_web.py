@@ -82,7 +82,9 @@ class TestARoute:
 
     async def test_does_not_take_a_longer_or_shorter_path(self, http: httpx.AsyncClient) -> None:
         for path in ("/hello/a/b", "/hello/a/echo/", "/hell", "/"):
-            assert (await http.post(path)).status_code == 404
+            answer = await http.post(path)
+            assert (answer.status_code, answer.json()["title"]) == (404, "There is nothing at this path.")
+            assert "/openapi.json" in answer.json()["detail"]
 
     async def test_answers_head_where_it_answers_get(self, http: httpx.AsyncClient) -> None:
         assert (await http.head("/hello")).status_code == 200
@@ -90,6 +92,9 @@ class TestARoute:
     async def test_names_the_methods_that_it_takes(self, http: httpx.AsyncClient) -> None:
         answer = await http.put("/hello/a")
         assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST, HEAD")
+        assert answer.json()["detail"] == "This path takes only GET, POST, HEAD."
+        assert answer.json()["title"] == "This path does not take that method."
+        assert (await http.get("/break-down")).json()["detail"] == "This path takes only POST."
 
     async def test_may_answer_with_a_stream(self, http: httpx.AsyncClient) -> None:
         assert (await http.get("/count")).text == "one two three"
