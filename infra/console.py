@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import sys
 from collections.abc import Coroutine, Iterable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -53,6 +54,19 @@ def fail(message: str) -> NoReturn:
     stderr.print("[bold red]error:[/] ", end="")
     stderr.print(redact_text(message), markup=False, soft_wrap=True)
     raise typer.Exit(FAILED)
+
+
+def confirm(question: str) -> None:
+    """Go on after a yes only; where nobody is there to answer, say how to go without."""
+    try:
+        if typer.confirm(question):
+            return
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise
+        typer.echo()
+        fail("Nobody is there to answer: --yes is needed.")
+    raise typer.Abort
 
 
 def settings() -> Settings:

@@ -8,7 +8,7 @@ import typer
 
 from infra import status as system
 from infra.adapters.checkpoints import Operations
-from infra.console import Output, print_rows, run, settings, stdout
+from infra.console import Output, confirm, print_rows, run, settings, stdout
 
 CONSUMER_COLUMNS = ("name", "kind", "state", "position", "lag", "dead_letters")
 LETTER_COLUMNS = ("consumer", "position", "tenant_id", "stream_id", "type", "attempts", "parked_at", "wanted", "cause")
@@ -81,7 +81,8 @@ def discard(
 ) -> None:
     """Drop parked events for good; the log keeps them, the consumer never sees them."""
     if not yes:
-        typer.confirm(f"Drop the parked events of {name}{f' in {stream}' if stream else ''} for good?", abort=True)
+        _operate(lambda operations: operations.require_consumer(name))
+        confirm(f"Drop the parked events of {name}{f' in {stream}' if stream else ''} for good?")
     count = _operate(lambda operations: operations.discard_dead_letters(name, stream))
     stdout.print(f"{count} parked events of {name} are dropped.")
 

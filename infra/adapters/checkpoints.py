@@ -218,6 +218,14 @@ class Operations:
     async def list_consumers(self) -> list[ConsumerStatus]:
         return [ConsumerStatus(*row) for row in await self._fetch(_LIST)]
 
+    async def require_consumer(self, consumer: str) -> None:
+        """Raises ConsumerUnknown where neither a consumer nor a parked event has that name."""
+        if consumer not in {
+            *(found.consumer for found in await self.list_consumers()),
+            *await self.count_dead_letters(),
+        }:
+            raise ConsumerUnknown
+
     async def list_dead_letters(self, limit: int = 100) -> list[DeadLetter]:
         return [DeadLetter(*row) for row in await self._fetch(_LETTERS, (self._shard, limit))]
 
@@ -249,6 +257,6 @@ class Operations:
         WHERE consumer = %s AND shard = %s AND (%s::text IS NULL OR stream_id = %s)
         """
         count = await self._change(query, (what, consumer, self._shard, stream_id, stream_id))
-        if not count and consumer not in {found.consumer for found in await self.list_consumers()}:
-            raise ConsumerUnknown
+        if not count:
+            await self.require_consumer(consumer)
         return count

@@ -251,7 +251,7 @@ class TestOperatingConsumers:
         assert "0 parked events" in foldwork("dead-letters", "retry", "board", "--stream", "agent-2").stdout
         assert "1 parked events" in foldwork("dead-letters", "retry", "board").stdout
 
-    @pytest.mark.parametrize("command", [("retry", "bored"), ("discard", "bored", "--yes")])
+    @pytest.mark.parametrize("command", [("retry", "bored"), ("discard", "bored", "--yes"), ("discard", "bored")])
     def test_dead_letters_of_an_unknown_consumer_are_a_plain_error(self, command: tuple[str, ...]) -> None:
         result = foldwork("dead-letters", *command)
         assert (result.exit_code, result.stdout) == (1, "")
@@ -260,6 +260,12 @@ class TestOperatingConsumers:
     def test_dead_letters_are_dropped_only_after_a_yes(self) -> None:
         assert foldwork("dead-letters", "discard", "board", answer="n\n").exit_code == 1
         assert "1 parked events" in foldwork("dead-letters", "discard", "board", answer="y\n").stdout
+
+    def test_dead_letters_are_not_dropped_where_nobody_can_be_asked(self) -> None:
+        result = foldwork("dead-letters", "discard", "board", answer="")
+        assert result.exit_code == 1
+        assert "--yes is needed" in result.stderr
+        assert self.board()["dead_letters"] == 1
 
     def test_the_status_shows_what_is_down_and_fails(self) -> None:
         result = foldwork("status", "--output", "json")

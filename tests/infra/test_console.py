@@ -3,10 +3,12 @@
 import io
 
 import pytest
+import typer
 from rich.console import Console
+from typer.testing import CliRunner
 
 from infra import console
-from infra.console import plain, print_table
+from infra.console import confirm, plain, print_table
 
 COLUMNS = ("consumer", "position", "cause")
 LETTER = {"consumer": "task_board", "position": 1_234_567, "cause": "ValueError [type=int_type]: " + "x" * 300}
@@ -50,6 +52,22 @@ class TestATable:
         written = screen(monkeypatch, 80, terminal=True)
         print_table("Runs", [], ("run_id",))
         assert written.getvalue() == "Runs\n  none\n"
+
+
+class TestAQuestion:
+    @pytest.mark.parametrize(
+        ("typed", "exit_code", "told"),
+        [
+            ("y\n", 0, ""),
+            ("n\n", 1, "Aborted."),
+            ("", 1, "error: Nobody is there to answer: --yes is needed."),
+        ],
+    )
+    def test_takes_a_yes_only(self, typed: str, exit_code: int, told: str) -> None:
+        app = typer.Typer()
+        app.command()(lambda: confirm("Sure?"))
+        result = CliRunner().invoke(app, input=typed)
+        assert (result.exit_code, result.stderr.strip()) == (exit_code, told)
 
 
 class TestAText:
