@@ -17,6 +17,7 @@ from nats.aio.client import Client as Nats
 from nats.errors import Error as NatsError
 
 from foldwork.answers import Answer, Refused, Unavailable, too_large
+from foldwork.ending import end
 
 REQUESTS_IN_FLIGHT_MAX = 2
 REQUEST_COMMANDS_MAX = 500
@@ -70,9 +71,7 @@ class CommandChannel:
 
     async def close(self) -> None:
         """Give up what is under way."""
-        for task in self._under_way:
-            task.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await end(*self._under_way)
 
     def _flush(self) -> None:
         while self._waiting and len(self._under_way) < REQUESTS_IN_FLIGHT_MAX:

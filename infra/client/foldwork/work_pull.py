@@ -82,12 +82,15 @@ class WorkPull:
 
     async def run(self) -> None:
         """Deliver for ever."""
+        level = logging.INFO
         while True:
             try:
                 await self._create()
+                level = logging.INFO
                 await self._deliver()
             except (NatsError, OSError, QueueNotReady) as lost:
-                log.info("work is not delivered: %r", lost)
+                log.log(level, "work is not delivered: %r", lost)
+                level = logging.DEBUG  # it is tried again several times a second
             await asyncio.sleep(PAUSE_S)
 
     def ask(self) -> None:

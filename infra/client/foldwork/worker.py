@@ -14,13 +14,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-import nats
 import orjson
-from nats.aio.client import Client as Nats
 from nats.errors import Error as NatsError
 
 from foldwork.answers import Refused
 from foldwork.command_channel import CommandChannel
+from foldwork.connection import Connection
+from foldwork.ending import end, ended
 from foldwork.task import Task
 from foldwork.work_pull import Delivery, WorkPull
 
@@ -29,6 +29,8 @@ log = logging.getLogger("foldwork")
 Handler = Callable[[Task], Awaitable[Any] | Any]
 ERROR_CHARACTERS_MAX = 4_000
 RECONNECT_S = 0.25
+REGISTERED_S = 10.0
+"""So long it usually takes at most to register an agent."""
 STOP_S_MAX = 10.0
 _ACK, _NAK, _IN_PROGRESS, _TERM = b"+ACK", b"-NAK", b"+WPI", b"+TERM"
 _NAK_FOR_LATER = b'-NAK {"delay": 10000000000}'
@@ -71,7 +73,7 @@ class Worker:
         self._handler: Handler | None = None
         self._replies: dict[str, str] = {}
         self._doing: set[asyncio.Task[None]] = set()
-        self._nats: Nats
+        self._nats: Connection
         self._commands: CommandChannel
         self._pull: WorkPull
 
@@ -82,14 +84,23 @@ class Worker:
         return handler
 
     def run(self) -> None:
-        """Work until SIGTERM or SIGINT; tasks that are being done may end within STOP_S_MAX."""
+        """Work until SIGTERM or SIGINT; tasks that are being done may end within STOP_S_MAX, and at a second signal are given back at once.
+
+        What there is to say goes to stderr, unless logging is configured already.
+        """
+        if not logging.getLogger().handlers:
+            logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+            logging.getLogger("httpx").setLevel(logging.WARNING)
 
         async def main() -> None:
             serving = asyncio.create_task(self.serve())
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
-            with suppress(asyncio.CancelledError):
-                await serving
+            try:
+                with suppress(asyncio.CancelledError):
+                    await serving
+            finally:
+                await end(*asyncio.all_tasks() - {asyncio.current_task()})
 
         asyncio.run(main())
 
@@ -98,17 +109,20 @@ class Worker:
         if self._handler is None:
             raise TypeError("A worker needs a handler: decorate a function with @worker.task.")
 
-        async def reconnected() -> None:
+        def returned() -> None:
             if self.agent_id:
                 self._pull.disturb()
 
-        options = {"max_reconnect_attempts": -1, "reconnect_time_wait": RECONNECT_S, "name": f"worker {self.agent}"}
-        self._nats = await nats.connect(
-            self._url.split(","), **(options | self._connection), reconnected_cb=reconnected, error_cb=_note
-        )
+        options = {"reconnect_time_wait": RECONNECT_S, "name": f"worker {self.agent}", **self._connection}
+        self._nats = Connection(self._url)
         self._commands = CommandChannel(self._nats, self.tenant, f"agent:{_actor(self.agent)}")
         try:
-            agent_id = await self._register()
+            await self._nats.open(on_return=returned, **options)
+            silence = asyncio.get_running_loop().call_later(REGISTERED_S, self._wonder)
+            try:
+                agent_id = await self._register()
+            finally:
+                silence.cancel()
             self._pull = WorkPull(
                 self._nats,
                 self.tenant,
@@ -122,13 +136,16 @@ class Worker:
             log.info("worker of agent %s is ready", agent_id)
             beating = asyncio.create_task(self._beat())
             try:
-                await self._pull.run()
+                await ended(self._pull.run())
             finally:
                 await self._finish_all()
                 beating.cancel()
         finally:
             await self._commands.close()
             await self._nats.close()
+
+    def _wonder(self) -> None:
+        log.warning("no Foldwork answers at %s; is it up, and is this its NATS?", self._nats.place)
 
     async def _register(self) -> str:
         """The id of the agent of this name, which is created if there is none, started and given the capabilities."""
@@ -245,13 +262,7 @@ class Worker:
         """Let tasks end, for a bounded time; what does not is given back to the queue at once."""
         if self._doing:
             await asyncio.wait(self._doing, timeout=STOP_S_MAX)
-        for doing in self._doing:
-            doing.cancel()
-        await asyncio.gather(*self._doing, return_exceptions=True)
-
-
-async def _note(error: Exception) -> None:
-    log.info("NATS: %r", error)
+        await end(*self._doing, again_s=STOP_S_MAX)
 
 
 def _actor(name: str) -> str:
