@@ -7,19 +7,19 @@ model has seen what this client was answered before.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
 import httpx
-import nats
 import orjson
-from nats.aio.client import Client as Nats
 from nats.errors import Error as NatsError
 
 from foldwork.answers import Answer, Refused, Unavailable, too_large
 from foldwork.command_channel import HEADER_BYTES_MAX
+from foldwork.connection import Connection
 
 T = TypeVar("T")
 PAUSE_S_MIN, PAUSE_S_MAX = 0.05, 1.0
@@ -29,7 +29,8 @@ REQUEST_S_MAX = 10.0
 class Client:
     """`async with Client() as client:`; `commands` is the URL of the command API or of NATS, `queries` that of the query API.
 
-    `position` is the highest that a command was answered.
+    `position` is the highest that a command was answered. Entered with the URL of NATS it raises Unavailable if nobody answers there
+    within `give_up_after_s`.
     """
 
     def __init__(
@@ -48,19 +49,28 @@ class Client:
         self._headers = {"Foldwork-Actor": actor}
         self._give_up_after_s = give_up_after_s
         self._http = httpx.AsyncClient(timeout=REQUEST_S_MAX, headers={"Foldwork-Tenant": tenant})
-        self._nats: Nats | None = None
+        self._nats: Connection | None = None
         self._paths: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
         if urlsplit(self._commands).scheme in ("nats", "tls", "ws", "wss"):
-            self._nats = await nats.connect(
-                self._commands.split(","), max_reconnect_attempts=-1, name="foldwork client"
-            )
+            self._nats = Connection(self._commands)
+            async with AsyncExitStack() as unless_open:
+                unless_open.push_async_callback(self._close)
+                try:
+                    await self._nats.open(self._give_up_after_s, name="foldwork client")
+                except TimeoutError:
+                    cause = f" at {self._nats.place}: {self._nats.trouble or 'no answer'}"
+                    raise self._unavailable(cause) from None
+                unless_open.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
         if self._nats is not None:
             await self._nats.close()
         await self._http.aclose()
@@ -134,16 +144,20 @@ class Client:
     async def _until_answered(self, ask: Callable[[], Awaitable[T]]) -> T:
         pause_s, cause = PAUSE_S_MIN, ""
         try:
-            async with asyncio.timeout(self._give_up_after_s):
-                while True:
+            async with asyncio.timeout(self._give_up_after_s) as limit:
+                while not limit.expired():  # the cancellation by which it would end can get lost, see ending.py
                     try:
                         return await ask()
                     except (Unavailable, httpx.TransportError, NatsError, OSError) as failure:
                         cause = _cause(failure)
                         await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
                         pause_s = min(2 * pause_s, PAUSE_S_MAX)
+                raise TimeoutError
         except TimeoutError:
-            raise Unavailable(f"Foldwork did not answer within {self._give_up_after_s:g} s{cause}.") from None
+            raise self._unavailable(cause) from None
+
+    def _unavailable(self, cause: str) -> Unavailable:
+        return Unavailable(f"Foldwork did not answer within {self._give_up_after_s:g} s{cause}.")
 
 
 def _cause(failure: Exception) -> str:

@@ -43,7 +43,8 @@ class Connection(Nats):
 
     async def close(self) -> None:
         """Also ends the attempt to reconnect for certain: nats-py cancels it once, which can get lost."""
-        await super().close()
+        if self._flush_queue is not None:  # else it was never begun
+            await super().close()
         attempt = self._reconnection_task
         if attempt is not None and attempt is not asyncio.current_task():
             await end(attempt)

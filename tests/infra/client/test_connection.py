@@ -1,6 +1,7 @@
 """A worker and a client whose NATS does not answer: they say so, and end when they are told to."""
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
@@ -8,8 +9,10 @@ import sys
 from collections.abc import AsyncIterator
 
 import pytest
+from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
 
-from foldwork import Task, Worker, ending
+from foldwork import Client, Task, Unavailable, Worker, ending
 from foldwork.connection import Connection
 from infra.cancellation import end
 
@@ -90,7 +93,36 @@ class TestAWorker:
             assert done == {serving}, f"after {turns} turns"
 
 
+class TestAClient:
+    @pytest.mark.outside
+    async def test_gives_up_where_no_nats_answers(self, nowhere: str) -> None:
+        place = nowhere.replace("ada:secret@", "")
+        with pytest.raises(Unavailable, match=rf"not answer within 0\.2 s at {place}: .*Connect call failed"):
+            async with asyncio.timeout(WAIT_S_MAX), Client(nowhere, give_up_after_s=0.2):
+                pass
+
+    async def test_gives_up_a_command_although_a_cancellation_is_lost(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def connect(*_: object, **__: object) -> None:
+            """Is connected."""
+
+        async def request(*_: object, **__: object) -> None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(WAIT_S_MAX)
+            raise NoRespondersError
+
+        monkeypatch.setattr(Connection, "connect", connect)
+        monkeypatch.setattr(Connection, "request", request)
+        async with Client("nats://127.0.0.1:1", give_up_after_s=0.1) as client, asyncio.timeout(WAIT_S_MAX):
+            with pytest.raises(Unavailable, match=r"within 0\.1 s: nats: no responders"):
+                await client.send("StartAgent", {"agent_id": "a"})
+
+
 class TestAConnection:
+    async def test_whose_url_is_none_says_so(self) -> None:
+        with pytest.raises(NatsError, match="invalid connect url"):
+            async with Client("nats://127.0.0.1:99999"):
+                pass
+
     async def test_is_given_up_for_certain(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(ending, "AGAIN_S", 0.01)
         swallowed = 0
