@@ -1,9 +1,13 @@
 """Every setting and every bound, by name; read from the environment (`FOLDWORK_...`)."""
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Port = Annotated[int, Field(ge=0, le=65_535)]
+"""0: any free one."""
 
 
 class Settings(BaseSettings):
@@ -18,11 +22,11 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
 
     host: str = "127.0.0.1"
-    command_port: int = 8000
-    query_port: int = 8001
-    relay_port: int = 8002
-    projections_port: int = 8003
-    sagas_port: int = 8004
+    command_port: Port = 8000
+    query_port: Port = 8001
+    relay_port: Port = 8002
+    projections_port: Port = 8003
+    sagas_port: Port = 8004
 
     # the edge
     body_bytes_max: int = 4_194_304

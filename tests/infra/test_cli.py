@@ -85,6 +85,13 @@ class TestTheCommandLine:
         assert result.exit_code == 1
         assert "FOLDWORK_SHARD" in result.stderr
 
+    @pytest.mark.parametrize("command", ["up", "status"])
+    def test_names_the_port_that_is_none(self, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FOLDWORK_COMMAND_PORT", "99999")
+        result = foldwork(command)
+        assert result.exit_code == 1
+        assert result.stderr == "error: FOLDWORK_COMMAND_PORT: Input should be less than or equal to 65535.\n"
+
     def test_names_the_variable_that_is_not_json(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("FOLDWORK_CALL_NETWORKS_ALLOWED", "10.0.0.0/8")
         result = foldwork("status")
