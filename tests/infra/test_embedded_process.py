@@ -134,3 +134,7 @@ class TestAFreePort:
         port = free_port()
         assert is_free("127.0.0.1", port)
         assert free_port(taken=frozenset({port})) != port
+
+    @pytest.mark.parametrize("number", [-1, 65_536])
+    def test_is_not_free_where_its_number_is_none(self, number: int) -> None:
+        assert not is_free("127.0.0.1", number)
