@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from foldwork.answers import Refused, Unavailable
 from foldwork.container_engine import EngineMissing
@@ -25,8 +26,14 @@ def parser() -> argparse.ArgumentParser:
     add("--gpus", type=int, default=0, help="how many GPUs jobs may have")
     add("--gpu-model", help="what the GPUs are")
     add("--label", action="append", default=[], metavar="NAME=VALUE", help="said of the node; may be repeated")
-    add("--commands", default=_here("COMMAND", 8000), metavar="URL", help="the command API (%(default)s)")
-    add("--queries", default=_here("QUERY", 8001), metavar="URL", help="the query API (%(default)s)")
+    add(
+        "--commands",
+        type=_commands_url,
+        default=_here("COMMAND", 8000),
+        metavar="URL",
+        help="the command API (%(default)s)",
+    )
+    add("--queries", type=_queries_url, default=_here("QUERY", 8001), metavar="URL", help="the query API (%(default)s)")
     add("--tenant", default="default", help="whose jobs (%(default)s)")
     add("--drain-s", type=float, default=60.0, help="how long to wait for jobs when it is to stop (%(default)s)")
     add("--engine", help="podman or docker; by default whichever is in PATH")
@@ -42,6 +49,28 @@ def parser() -> argparse.ArgumentParser:
 def _here(side: str, port: int) -> str:
     """Where a `foldwork up` of this machine listens, on the ports that it takes from the same environment."""
     return f"http://127.0.0.1:{os.environ.get(f'FOLDWORK_{side}_PORT') or port}"
+
+
+def _commands_url(text: str) -> str:
+    return _url(text, "http", "https", "nats", "tls", "ws", "wss")
+
+
+def _queries_url(text: str) -> str:
+    return _url(text, "http", "https")
+
+
+def _url(text: str, *schemes: str) -> str:
+    for each in text.split(","):
+        try:
+            parts = urlsplit(each)
+            is_one = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            is_one = False
+        if not is_one:
+            raise argparse.ArgumentTypeError(
+                f"a URL is like http://127.0.0.1:8000, with a port of 1 to 65535, not {text}"
+            )
+    return text
 
 
 def node_of(arguments: argparse.Namespace) -> Node:

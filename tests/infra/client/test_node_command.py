@@ -59,6 +59,38 @@ class TestTheProgram:
         assert ended.value.code == 2
         assert "usage: foldwork node" in capsys.readouterr().err
 
+    @pytest.mark.parametrize(
+        ("environment", "options", "named"),
+        [
+            ({"FOLDWORK_COMMAND_PORT": "18000x"}, [], "--commands"),
+            ({"FOLDWORK_QUERY_PORT": "99999"}, [], "--queries"),
+            ({}, ["--commands=http://127.0.0.1:99999"], "--commands"),
+            ({}, ["--commands=foo"], "--commands"),
+            ({}, ["--commands=http://"], "--commands"),
+            ({}, ["--queries=nats://127.0.0.1:4222"], "--queries"),
+        ],
+    )
+    def test_says_what_a_url_looks_like(
+        self,
+        environment: dict[str, str],
+        options: list[str],
+        named: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            main([*NEEDED, *options])
+        assert ended.value.code == 2
+        assert f"error: argument {named}: a URL is like http://127.0.0.1:8000, " in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        "url", ["http://[::1]:8000", "https://foldwork.example/api", "nats://a:4222,nats://b:4222"]
+    )
+    def test_takes_each_url_of_the_command_api(self, url: str) -> None:
+        assert parser().parse_args([*NEEDED, f"--commands={url}"]).commands == url
+
     @pytest.mark.parametrize("engine", ["no-such-engine", pytest.param("false", marks=pytest.mark.outside)])
     def test_says_why_it_cannot_work(self, engine: str) -> None:
         with pytest.raises(SystemExit) as ended:
