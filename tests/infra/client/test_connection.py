@@ -12,8 +12,10 @@ import pytest
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
-from foldwork import Client, Task, Unavailable, Worker, ending
+from foldwork import Client, Task, Unavailable, Worker, ending, work_pull
+from foldwork import worker as worker_module
 from foldwork.connection import Connection
+from foldwork.work_pull import WorkPull
 from infra.cancellation import end
 
 WAIT_S_MAX = 10.0
@@ -47,6 +49,42 @@ def nowhere() -> str:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return f"nats://ada:secret@127.0.0.1:{taken.getsockname()[1]}"
+
+
+async def connect(*_: object, **__: object) -> None:
+    """Is connected."""
+
+
+async def no_responders(*_: object, **__: object) -> None:
+    raise NoRespondersError
+
+
+class TestAWorkerOfAnotherNats:
+    async def test_says_once_that_no_foldwork_answers(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(worker_module, "REGISTERED_S", 0.01)
+        monkeypatch.setattr(Connection, "connect", connect)
+        monkeypatch.setattr(Connection, "request", no_responders)
+        worker = Worker("nats://ada:secret@one", agent="summariser")
+        worker.task(lambda _: None)
+        serving = asyncio.create_task(worker.serve())
+        await asyncio.sleep(0.1)
+        await end(serving)
+        assert caplog.messages == ["no Foldwork answers at nats://one; is it up, and is this its NATS?"]
+
+    async def test_says_once_that_no_work_is_delivered(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "foldwork")
+        monkeypatch.setattr(work_pull, "PAUSE_S", 0.01)
+        connection = Connection("nats://one")
+        monkeypatch.setattr(connection, "request", no_responders)
+        pull = WorkPull(connection, "acme", "a", shard=0, ack_wait_s=1.0, room=lambda: 1, take=lambda _: None)
+        pulling = asyncio.create_task(pull.run())
+        await asyncio.sleep(0.1)
+        await end(pulling)
+        assert caplog.messages == ["work is not delivered: NoRespondersError()"]
 
 
 @pytest.mark.outside
@@ -102,9 +140,6 @@ class TestAClient:
                 pass
 
     async def test_gives_up_a_command_although_a_cancellation_is_lost(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        async def connect(*_: object, **__: object) -> None:
-            """Is connected."""
-
         async def request(*_: object, **__: object) -> None:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(WAIT_S_MAX)
