@@ -17,6 +17,7 @@ from foldwork import worker as worker_module
 from foldwork.connection import Connection
 from foldwork.work_pull import WorkPull
 from infra.cancellation import end
+from tests.infra.client.worker_world import World
 
 WAIT_S_MAX = 10.0
 WORKING = """
@@ -110,6 +111,21 @@ class TestAWorker:
                 process.kill()
         assert f"WARNING NATS does not answer at {url.replace('ada:secret@', '')}, and is tried again: " in said
         assert said.endswith(" The port of `foldwork up` is in .foldwork/nats.port.\n")
+
+    async def test_says_that_it_is_ready_and_ends_at_a_signal(self, system: World) -> None:
+        command = (sys.executable, "-c", WORKING, system.url)
+        process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+        assert process.stderr is not None
+        try:
+            async with asyncio.timeout(WAIT_S_MAX):
+                said = (await process.stderr.readline()).decode()
+                process.send_signal(signal.SIGTERM)
+                assert await process.wait() == 0
+        finally:
+            if process.returncode is None:
+                process.kill()
+        assert "INFO worker of agent worker-" in said
+        assert said.endswith(" is ready\n")
 
     async def test_that_is_cancelled_in_each_moment_of_connecting_ends(
         self, nowhere: str, monkeypatch: pytest.MonkeyPatch
