@@ -19,7 +19,7 @@ from foldwork.work_pull import WorkPull
 from infra.cancellation import end
 from tests.infra.client.worker_world import World
 
-WAIT_S_MAX = 10.0
+WAIT_S_MAX = 30.0
 WORKING = """
 import sys
 from foldwork import Worker
