@@ -5,6 +5,7 @@ lost connection the outcome is found out before anything is sent again; if this 
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ import structlog
 
 from infra.adapters.append_connection import BROKEN, AppendConnection, InTheWay
 from infra.adapters.append_plan import Plan, survivors, with_each_stream_once
+from infra.adapters.append_turns import Turns
 from infra.adapters.breakdown import is_unfit
 from infra.adapters.event_store import (
     Append,
@@ -45,6 +47,8 @@ class Appender:
         self._waiting: deque[Waiting] = deque()
         self._futures: dict[int, asyncio.Future[Appended]] = {}
         self._wake = asyncio.Event()
+        self._turns = Turns()
+        self._ended_at = 0.0
         self._partition_end = 0
         self._partitions_at = 0.0
         self.on_append: Callable[[Plan, int], None] | None = None
@@ -75,11 +79,14 @@ class Appender:
                 while not self._waiting:
                     self._wake.clear()
                     await self._wake.wait()
+                begun_at = time.monotonic()
                 try:
-                    await self._commit(self._gather())
+                    await self._commit(self._gather(self._turns.share(len(self._waiting), begun_at - self._ended_at)))
                 except (StoreUnavailable, OutcomeUnknown) as fault:
                     # Those behind have waited for the same server: they need not do so one group after another.
                     self._fail_all(fault, StoreUnavailable("The event store cannot be reached."))
+                self._ended_at = time.monotonic()
+                self._turns.took(self._ended_at - begun_at)
         except asyncio.CancelledError:
             stopped = "The process stopped while committing; repeat with the same command id."
             self._fail_all(OutcomeUnknown(stopped), StoreUnavailable("The process is stopping."))
@@ -92,12 +99,12 @@ class Appender:
             if not self.died.done():
                 self.died.set_exception(broken)
 
-    def _gather(self) -> Plan:
-        """Everything that waits and fits together, up to the bounds; what must wait keeps its place."""
+    def _gather(self, appends_max: int) -> Plan:
+        """What waits and fits together, up to the bounds; what must wait keeps its place."""
         plan, held = Plan(), deque[Waiting]()
         staying: set[asyncio.Future[Appended]] = set()
         events_max, bytes_max = self._settings.append_events_max, self._settings.append_bytes_max
-        while self._waiting and plan.events < events_max and plan.bytes < bytes_max:
+        while self._waiting and plan.events < events_max and plan.bytes < bytes_max and len(plan.appends) < appends_max:
             append, future = self._waiting.popleft()
             if future.done():
                 continue
