@@ -7,9 +7,6 @@ import orjson
 
 from infra.adapters.nats_stream import NatsEventStream
 
-_GATHER_S = 0.001
-"""News of several consumers about the same events goes in one message."""
-
 
 class News:
     """`announce` what this process did; `listen` to others. Sent while NATS is away, news is dropped."""
@@ -22,7 +19,8 @@ class News:
     def announce(self, consumer: str, position: int) -> None:
         """A consumer has come this far."""
         if not self._positions:
-            asyncio.get_running_loop().call_later(_GATHER_S, self._send)
+            # What others announce in the same moment goes with it. A clock ticks in milliseconds: somebody would wait for two of them.
+            asyncio.get_running_loop().call_soon(self._send)
         self._positions[consumer] = position
 
     def _send(self) -> None:
