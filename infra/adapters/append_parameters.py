@@ -9,46 +9,35 @@ from infra.adapters.event_store import own_version
 
 def append_parameters(plan: Plan) -> tuple[bytes, ...]:
     """A plan as arrays. Raises ValueError or TypeError for text that is no UTF-8, numbers out of range, times without a zone."""
-    e_id: list[bytes] = []
-    e_tenant: list[str] = []
-    e_stream: list[str] = []
-    e_version: list[int] = []
-    e_type: list[str] = []
-    e_schema: list[int] = []
-    e_at: list[Any] = []
-    e_metadata: list[bytes] = []
-    e_data: list[bytes] = []
+    rows: list[tuple[Any, ...]] = []
     commands: list[tuple[str, str, bytes, str, int, int, int]] = []
     for append in plan.appends:
-        tenant, _, occurred_at, metadata, command_id, fingerprint, _ = append
-        before = len(e_id)
-        for stream_id, version, events in append.writes:
+        tenant, writes, occurred_at, metadata, command_id, fingerprint, _ = append
+        before = len(rows)
+        for stream_id, version, events in writes:
             for type_, schema_version, data, event_id in events:
                 version += 1
-                e_id.append(event_id)
-                e_tenant.append(tenant)
-                e_stream.append(stream_id)
-                e_version.append(version)
-                e_type.append(type_)
-                e_schema.append(schema_version)
-                e_at.append(occurred_at)
-                e_metadata.append(metadata)
-                e_data.append(data)
+                rows.append((event_id, tenant, stream_id, version, type_, schema_version, occurred_at, metadata, data))
         if command_id is not None:
-            own = (append.writes[0].stream_id, own_version(append), len(e_id), len(e_id) - before)
+            own = (writes[0].stream_id, own_version(append), len(rows), len(rows) - before)
             commands.append((tenant, command_id, fingerprint, *own))
+    return (*_streams(plan), *_commands(commands), *_events(rows))
+
+
+def _events(rows: list[tuple[Any, ...]]) -> tuple[bytes, ...]:
+    ids, tenants, streams, versions, types, schemas, times, metadata, data = (
+        zip(*rows, strict=True) if rows else [()] * 9
+    )
     return (
-        *_streams(plan),
-        *_commands(commands),
-        arrays.uuids(e_id),
-        arrays.texts(e_tenant),
-        arrays.texts(e_stream),
-        arrays.bigints(e_version),
-        arrays.texts(e_type),
-        arrays.bigints(e_schema),
-        arrays.times(e_at),
-        arrays.jsons(e_metadata),
-        arrays.jsons(e_data),
+        arrays.uuids(ids),
+        arrays.texts(tenants),
+        arrays.texts(streams),
+        arrays.bigints(versions),
+        arrays.texts(types),
+        arrays.bigints(schemas),
+        arrays.times(times),
+        arrays.jsons(metadata),
+        arrays.jsons(data),
     )
 
 

@@ -62,8 +62,9 @@ class Appender:
         if len(self._waiting) >= self._settings.append_queue_max:
             raise Overloaded("Too many commands wait to be written; try again shortly.")
         future: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+        if not self._waiting:
+            self._wake.set()
         self._waiting.append((with_each_stream_once(append), future))
-        self._wake.set()
         return future
 
     async def close(self) -> None:
@@ -112,7 +113,11 @@ class Appender:
                 future.set_exception(BasisLost(append))
                 continue
             # What rests on one that stays behind must not overtake it: its version may be right by chance.
-            if staying.isdisjoint(append.after) and id(append) not in self._futures and plan.admit(append):
+            if (
+                (not staying or staying.isdisjoint(append.after))
+                and id(append) not in self._futures
+                and plan.admit(append)
+            ):
                 self._futures[id(append)] = future
             else:
                 held.append((append, future))

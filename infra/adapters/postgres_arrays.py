@@ -5,13 +5,14 @@ Format: PostgreSQL source, `array_send` (dimensions, null flag, element oid, len
 
 import struct
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from psycopg.adapt import AdaptersMap, Dumper
 from psycopg.pq import Format
 
 _LENGTHS = tuple(struct.pack("!i", size) for size in range(4096))
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class TextArray(bytes):
@@ -62,7 +63,11 @@ def _length(size: int) -> bytes:
 def _of_bytes(kind: type[bytes], items: Sequence[bytes]) -> bytes:
     if not items:
         return _EMPTY[kind]
-    return kind(_head(kind, len(items)) + b"".join([_length(len(item)) + item for item in items]))
+    try:
+        parts = [_LENGTHS[len(item)] + item for item in items]
+    except IndexError:
+        parts = [_length(len(item)) + item for item in items]
+    return kind(_head(kind, len(items)) + b"".join(parts))
 
 
 def texts(items: Sequence[str]) -> bytes:
@@ -106,7 +111,12 @@ def jsons(items: Sequence[bytes]) -> bytes:
 
 
 def uuids(items: Sequence[bytes]) -> bytes:
-    return _of_bytes(UuidArray, items)
+    """Raises ValueError for any that has not 16 bytes: it would shift those behind it."""
+    if not items:
+        return _EMPTY[UuidArray]
+    if set(map(len, items)) != {16}:
+        raise ValueError("a UUID has 16 bytes")
+    return UuidArray(_head(UuidArray, len(items)) + _LENGTHS[16] + _LENGTHS[16].join(items))
 
 
 def _of_int64(kind: type[bytes], items: Sequence[int]) -> bytes:
@@ -131,8 +141,7 @@ def bigints(items: Sequence[int]) -> bytes:
 
 def times(items: Iterable[datetime]) -> bytes:
     """Aware times, to the microsecond."""
-    since = [item - _EPOCH for item in items]
-    return _of_int64(TimeArray, [(s.days * 86_400 + s.seconds) * 1_000_000 + s.microseconds for s in since])
+    return _of_int64(TimeArray, [(item - _EPOCH) // _MICROSECOND for item in items])
 
 
 class _ArrayDumper(Dumper):

@@ -210,8 +210,7 @@ class CommandBus:
     def _written(self, request: Request, answer: Appended) -> None:
         for change in request.looked_at:
             if change.after is not None:
-                key = (request.origin.tenant_id, change.stream_id)
-                self._streams.keep(key, change.decider, change.after.version - len(change.events), change.after)
+                self._streams.keep((request.origin.tenant_id, change.stream_id), change.decider, change.after)
         self.on_written(request, answer)
 
     async def state(self, tenant_id: str, stream_id: str, *, fresh: bool = False) -> Any:
@@ -238,14 +237,24 @@ class CommandBus:
     def _submit(self, request: Request, changes: Sequence[Change]) -> Submitted:
         """Queue the append, and go on from the state after it."""
         origin = request.origin
+        writes: list[Write] = []
+        rests_on: list[Submitted] = []
+        # Loops, since a comprehension costs more than what there mostly is: one event for one stream.
+        for change in changes:
+            events: list[NewEvent] = []
+            for event in change.events:
+                events.append(self._new_event(event))
+            writes.append(Write(change.stream_id, change.stream.version, events))
+            if change.stream.tail is not None:
+                rests_on.append(change.stream.tail)
         append = Append(
             origin.tenant_id,
-            [Write(c.stream_id, c.stream.version, [self._new_event(e) for e in c.events]) for c in changes],
+            writes,
             self._clock(),
             origin.to_json(),
             origin.command_id if request.remember else None,
             fingerprint(request.command) if request.remember else b"",
-            tuple([c.stream.tail for c in changes if c.stream.tail is not None]),
+            tuple(rests_on),
         )
         submitted = self._store.submit(append)
         for change in changes:
@@ -254,7 +263,7 @@ class CommandBus:
                 stream.state = change.decider.after(stream.state, change.events)
                 stream.version += len(change.events)
                 stream.tail = submitted
-                if change.decider.snapshots is not None:
+                if change.decider.snapshots is not None and self._streams.is_due(stream.version, len(change.events)):
                     change.after = CachedStream(stream.version, stream.state)
         return submitted
 

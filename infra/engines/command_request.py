@@ -15,7 +15,10 @@ from infra.patterns.decider import Command, Decider
 
 @dataclass(slots=True)
 class Change:
-    """What a decision wants to write to one stream, and what is so `after` it; no events: that stream was only looked at."""
+    """What a decision wants to write to one stream; no events: that stream was only looked at.
+
+    `after` is the stream after it, where that is to be kept.
+    """
 
     stream_id: str
     decider: Decider

@@ -49,11 +49,9 @@ class Deciding:
         """
         command, decider = request.command, request.decider
         own = self._look(request, decider, decider.stream_of(command), missing, creates=command.creates)
-        consulted = [
-            self._look(request, self._deciders.of_stream(stream_id), stream_id, missing)
-            for stream_id in decider.consults(command, own.stream.state)
-        ]
-        request.looked_at = changes = [own, *consulted]
+        request.looked_at = changes = [own]
+        for stream_id in decider.consults(command, own.stream.state):
+            changes.append(self._look(request, self._deciders.of_stream(stream_id), stream_id, missing))
         if request.recalled is None and (recalled := decider.recalls(command)) is not None:
             missing.append(recalled)
         if missing:
@@ -63,7 +61,9 @@ class Deciding:
             actual = own.stream.version
             message = f"Stream {own.stream_id} is at version {actual}, not {expected}."
             raise VersionConflict(message, stream_id=own.stream_id, expected=expected, actual=actual)
-        others = _NO_OTHERS if not consulted and request.recalled is None else self._others(request, consulted)
+        others: Others = _NO_OTHERS
+        if len(changes) > 1 or request.recalled is not None:
+            others = self._others(request, changes[1:])
         thought = request.thought
         if thought is None or not thought.holds(_standing(changes)):
             own.events = _at_once(decider, command, own.stream.state, others)

@@ -78,7 +78,7 @@ class StreamCache:
         stream = self._streams.get(key)
         if stream is None:
             return None
-        if stream.failed:
+        if stream.tail is not None and stream.failed:
             del self._streams[key]
             return None
         self._streams.move_to_end(key)
@@ -131,11 +131,14 @@ class StreamCache:
             log.warning("a snapshot cannot be read", stream=key[1])
             return CachedStream(0, decider.initial)
 
-    def keep(self, key: Key, decider: Decider, before: int, stream: CachedStream) -> None:
-        """Keep the state of a stream that has just grown beyond another `events_per_snapshot`, as soon as that can be done."""
+    def is_due(self, version: int, added: int) -> bool:
+        """Whether a stream has grown beyond another `events_per_snapshot` with the last events that were added."""
+        return version % self._events_per_snapshot < added
+
+    def keep(self, key: Key, decider: Decider, stream: CachedStream) -> None:
+        """Keep the state of a stream whose decider has a form for it, as soon as that can be done."""
         form = decider.snapshots
-        if form is None or before // self._events_per_snapshot == stream.version // self._events_per_snapshot:
-            return
+        assert form is not None
         snapshot = Snapshot(form.number, stream.version, form.adapter.dump_json(stream.state))
         self._keeping.add(asyncio.create_task(self._keep(key, snapshot)))
 

@@ -64,6 +64,11 @@ class TestAnArray:
 
 
 class TestWhatIsNoValue:
+    @pytest.mark.parametrize("size", [0, 15, 17])
+    def test_is_refused_as_a_uuid(self, size: int) -> None:
+        with pytest.raises(ValueError, match="16 bytes"):
+            arrays.uuids([bytes(16), bytes(size)])
+
     @pytest.mark.parametrize("number", [1 << 63, -(1 << 63) - 1])
     def test_is_refused_for_its_size(self, number: int) -> None:
         with pytest.raises(ValueError, match="64 bits"):
