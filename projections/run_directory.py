@@ -151,7 +151,7 @@ def _changes(envelope: Envelope[RunEvent], row: RunRow) -> dict[str, object]:
             began = {"compensation_started_at": at, "compensation_position": envelope.position}
             return {"status": "compensating", "error": error, **began, "ended_at": None}
         case RunTaskCompensating() | RunCompensationSkipped():
-            return dict(_GOES_ON_UNDOING)
+            return _goes_on_undoing(row)
         case RunParked(of=of):
             return {"status": "parked", "stuck_task": of}
         case RunCompleted(output=output):
@@ -159,11 +159,11 @@ def _changes(envelope: Envelope[RunEvent], row: RunRow) -> dict[str, object]:
         case RunFaulted(error=error):
             return {"status": "faulted", "ended_at": at, "error": error}
         case RunCancelled(reason=reason):
-            return {"status": "cancelled", "ended_at": at, "reason": reason or row.reason}
+            return {"status": "cancelled", "ended_at": at, "reason": reason or row.reason, "stuck_task": None}
         case RunCompensated(error=error):
             return {"status": "compensated", "ended_at": at, "error": error, "stuck_task": None}
         case RunRetried():
-            return {"status": "running", **_FRESH} if row.stuck_task is None else dict(_GOES_ON_UNDOING)
+            return {"status": "running", **_FRESH} if row.stuck_task is None else _goes_on_undoing(row)
         case _:
             pass
     return {}
@@ -178,7 +178,11 @@ def _resumed(row: RunRow) -> RunStatus:
     return "running" if row.error is None else "failing"
 
 
-_GOES_ON_UNDOING: dict[str, object] = {"status": "compensating", "stuck_task": None}
+def _goes_on_undoing(row: RunRow) -> dict[str, object]:
+    """Once it is resumed, if it is paused."""
+    return {"status": "suspended" if row.status == "suspended" else "compensating", "stuck_task": None}
+
+
 _FRESH: dict[str, object] = {
     "error": None,
     "reason": None,
@@ -191,7 +195,7 @@ _FRESH: dict[str, object] = {
 
 RUN_DIRECTORY = Projection(
     name="run_directory",
-    version=1,
+    version=2,
     row=RunRow,
     key=("tenant_id", "run_id"),
     handles=get_args(RunEvent),

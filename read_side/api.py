@@ -92,7 +92,6 @@ def _projections(queries: Queries) -> Route:
         shard = queries.log.shard
         known = {each.consumer: each for each in await queries.models.consumers() if each.shard == shard}
         data = [
-            # Its checkpoint may be older than what it has told of itself.
             _status(projection.name, await queries.models.position(projection.name), known.get(projection.name), head)
             for projection in CATALOG
         ]
@@ -107,7 +106,11 @@ def _projections(queries: Queries) -> Route:
 
 
 def _status(name: str, position: int, consumer: ConsumerStatus | None, head: int) -> ProjectionStatus:
-    """There is no consumer yet of a model that no projector has begun."""
+    """Its checkpoint may be older than what it has told of itself, and is newer where nobody heard of that.
+
+    There is no consumer yet of a model that no projector has begun.
+    """
+    position = max(position, 0 if consumer is None else consumer.position)
     return ProjectionStatus(
         name=name,
         position=position,

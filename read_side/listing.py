@@ -32,10 +32,14 @@ LABEL = Parameter(
 
 @dataclass(frozen=True)
 class Whole(Generic[R, E]):
-    """The entity that rows are below: it may have no rows yet, and `show(row, entity)` is how a row looks, knowing it."""
+    """The entity that rows are below: it may have no rows yet, and `show(row, entity)` is how a row looks, knowing it.
+
+    `position_of(entity)` is that of the last event which the entity knows of.
+    """
 
     projection: Projection[E]
     show: Callable[[R, E], R]
+    position_of: Callable[[E], int]
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,8 @@ class Listing(Generic[R]):
 
     `holding` are filters for a text that a list column holds: the column by the filter's name, for example `{"person": "people"}`.
     With `below`, the rows are those of one entity, in the order of the rest of the key: `/v1/<name>/{id}/<below>`; `whole` is that
-    entity, if they depend on it. `newest_first_by` is a position that no two rows share; without it a list is in the order of the ids.
+    entity, if they depend on it. `newest_first_by` or `oldest_first_by` is a position that no two rows share; without either a list
+    is in the order of the ids.
     `labelled` rows have `labels`, and can be filtered by one of them.
     """
 
@@ -56,6 +61,7 @@ class Listing(Generic[R]):
     below: str = ""
     whole: Whole[R, Any] | None = None
     newest_first_by: str = ""
+    oldest_first_by: str = ""
     labelled: bool = False
 
     @property
@@ -74,8 +80,8 @@ class Listing(Generic[R]):
     @property
     def order(self) -> tuple[str, ...]:
         """The columns by which a page follows another."""
-        if self.newest_first_by:
-            return (self.newest_first_by,)
+        if first_by := self.newest_first_by or self.oldest_first_by:
+            return (first_by,)
         return self.projection.key[2:] if self.below else self.projection.key[1:]
 
     @property
@@ -140,8 +146,8 @@ class _Pages(Generic[R]):
         tenant_id, entity_id = tenant_of(request), str(self._id.read(request.parameter))
         self._nothing.read(request.query)
         projection = self._listing.projection
-        seen = await self._queries.seen([projection.name], request)
-        row = await self._queries.models.get(projection, (tenant_id, entity_id))
+        models, key = self._queries.models, (tenant_id, entity_id)
+        row, seen = await self._queries.read([projection.name], request, lambda: models.get(projection, key))
         if row is None:
             raise self._listing.unknown(f"There is no {self._listing.noun} {entity_id}.")
         return answer(_dump(row), seen)
@@ -156,17 +162,24 @@ class _Pages(Generic[R]):
         filters = {**given, **equals}
         name = listing.path
         after = None if cursor is None else read_cursor(cursor, name, tenant_id, filters, self._kinds)
-        seen = await self._queries.seen(listing.models, request)
-        rows = await self._rows(tenant_id, filters, after, limit + 1)
-        if not rows and after is None and or_unknown:
-            await self._require_known(tenant_id, equals)
+
+        async def ask() -> tuple[Sequence[R], Callable[[R], R]]:
+            # First the whole: what is read after it is as new, if its model had come as far.
+            entity = await self._whole(tenant_id, equals)
+            shown = await self._shown(entity)
+            rows = await self._rows(tenant_id, filters, after, limit + 1)
+            if not rows and after is None and or_unknown and entity is None:
+                raise listing.unknown
+            return rows, shown
+
+        (rows, shown), seen = await self._queries.read(listing.models, request, ask)
         following = None
         if len(rows) > limit:
             rows = rows[:limit]
             key = tuple(getattr(rows[-1], column) for column in listing.order)
             following = write_cursor(name, tenant_id, filters, key)
-        rows = await self._shown(tenant_id, rows, equals)
-        body = b'{"data":[%b],"next_cursor":%b}' % (b",".join(map(_dump, rows)), orjson.dumps(following))
+        data = b",".join([_dump(shown(row)) for row in rows])
+        body = b'{"data":[%b],"next_cursor":%b}' % (data, orjson.dumps(following))
         return answer(body, seen)
 
     async def _rows(self, tenant_id: str, filters: Filters, after: Key | None, limit: int) -> Sequence[R]:
@@ -196,14 +209,18 @@ class _Pages(Generic[R]):
             return None
         return await self._queries.models.get(whole.projection, (tenant_id, str(equals[self._id.name])))
 
-    async def _require_known(self, tenant_id: str, equals: Filters) -> None:
-        if await self._whole(tenant_id, equals) is None:
-            raise self._listing.unknown
-
-    async def _shown(self, tenant_id: str, rows: Sequence[R], equals: Filters) -> Sequence[R]:
+    async def _shown(self, entity: Row | None) -> Callable[[R], R]:
+        """How rows look that are read from now on: as they are, where they may not know yet what their entity knows."""
         whole = self._listing.whole
-        entity = await self._whole(tenant_id, equals) if rows else None
-        return rows if whole is None or entity is None else [whole.show(row, entity) for row in rows]
+        if whole is None or entity is None:
+            return _as_it_is
+        if not await self._queries.is_there(self._listing.projection.name, whole.position_of(entity)):
+            return _as_it_is
+        return lambda row: whole.show(row, entity)
+
+
+def _as_it_is(row: R) -> R:
+    return row
 
 
 def _dump(row: Row) -> bytes:

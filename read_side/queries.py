@@ -1,16 +1,18 @@
 """What every query is asked with: the tenant, the page, and the position that the read model must have seen."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from infra.adapters.event_store import EventStore
 from infra.adapters.read_store import NotYetVisible, ReadStore
 from infra.adapters.web_docs import Reply, Schema
 from infra.adapters.web_parameters import POSITION_MAX, TENANT, Parameter, position
 from infra.adapters.web_request import Answer, Header, Request
-from infra.errors import Rejection
+from infra.errors import Rejection, StoreUnavailable
 from infra.settings import Settings
+
+T = TypeVar("T")
 
 MIN_POSITION = position(
     "Foldwork-Min-Position",
@@ -18,6 +20,7 @@ MIN_POSITION = position(
     "Answer once the read model has seen this position, for example that of a command's answer.",
 )
 DOUBT_S = 0.1
+LOSSES_MAX = 5
 QUERY_PARAMETERS = (TENANT, MIN_POSITION)
 POSITION: Schema = {"type": "integer", "minimum": 0, "maximum": POSITION_MAX}
 
@@ -55,6 +58,28 @@ class Queries:
         if wanted > reached:
             await self._wait(models, wanted)
         return max(wanted, reached)
+
+    async def read(self, models: Sequence[str], request: Request, ask: Callable[[], Awaitable[T]]) -> tuple[T, int]:
+        """What is asked of these read models, as of the position that the request wants, or later; and that position.
+
+        Asked anew if Postgres was lost meanwhile: it may have come back without the last of what had been announced. Raises what `seen` and
+        `ask` raise, and StoreUnavailable if it is lost again and again.
+        """
+        for _ in range(LOSSES_MAX):
+            losses = self.models.losses
+            reached = await self.seen(models, request)
+            found = await ask()
+            if self.models.losses == losses:
+                return found, reached
+        raise StoreUnavailable("The read models cannot be reached.")
+
+    async def is_there(self, model: str, position: int) -> bool:
+        """Whether a read model has come to a position that another one has seen; it is given a moment."""
+        try:
+            await self.models.wait_for(model, position, DOUBT_S)
+        except NotYetVisible:
+            return False
+        return True
 
     async def _wait(self, models: Sequence[str], wanted: int) -> None:
         """Mostly it is a matter of milliseconds; whether the log has that position at all is asked only after that."""

@@ -136,7 +136,7 @@ class RunLifecycles:
         documents: list[bytes] = []
         size = scanned = 0
         _take(reading, documents, limit)
-        if reading.left:
+        if reading.left or len(documents) >= limit:
             return documents, False
         async for record, events in self._told(reading, place, head):
             reading.left, reading.number = tuple(self._documents(record, events)), 0

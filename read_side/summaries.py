@@ -104,8 +104,7 @@ class Summaries:
         async def endpoint(request: Request) -> Answer:
             self._nothing.read(request.query)
             tenant_id = tenant_of(request)
-            seen = await self._queries.seen([model.name], request)
-            summary = await summarise(tenant_id)
+            summary, seen = await self._queries.read([model.name], request, lambda: summarise(tenant_id))
             return answer(summary.model_dump_json().encode(), seen)
 
         replies = found("The totals now.", reference(kind.__name__)) | problems(400, 409, 422, 500, 503, 504)

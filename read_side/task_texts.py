@@ -62,8 +62,8 @@ class TaskTexts:
         """Begins before it answers, so that what cannot begin is refused with a status."""
         tenant_id, task_id = tenant_of(request), str(TASKS.id_parameter.read(request.parameter))
         self._nothing.read(request.query)
-        await self._queries.seen([TASK_BOARD.name], request)
-        if await self._status(tenant_id, task_id) is None:
+        status, _ = await self._queries.read([TASK_BOARD.name], request, lambda: self._status(tenant_id, task_id))
+        if status is None:
             raise TaskUnknown(f"There is no task {task_id}.")
         if self.listeners >= self._queries.settings.live_clients_max:
             raise TooManyListeners

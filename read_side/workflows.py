@@ -11,4 +11,6 @@ class WorkflowUnknown(NotFound):
 
 
 WORKFLOWS = Listing("workflows", WORKFLOW_DIRECTORY, WorkflowUnknown, filters=("namespace", "name"))
-DEFINITIONS = Listing("workflows", WORKFLOW_DEFINITIONS, WorkflowUnknown, below="definitions")
+DEFINITIONS = Listing(
+    "workflows", WORKFLOW_DEFINITIONS, WorkflowUnknown, below="definitions", oldest_first_by="position"
+)

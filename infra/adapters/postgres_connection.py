@@ -7,6 +7,7 @@ watches it: uvloop gives up a descriptor on which it sees an error, and whoever 
 """
 
 import asyncio
+import json
 import os
 import select
 from typing import Any, TypeVar
@@ -14,14 +15,26 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
+from psycopg.types.json import set_json_loads
 from psycopg.waiting import Ready, Wait
 
 Found = TypeVar("Found")
 
+_INTEGER_MIN, _INTEGER_MAX = -(1 << 63), (1 << 63) - 1
 _CANCEL_S_MAX = 5.0
 _LOOK_AGAIN_S = 1.0
 _CAN_WATCH = hasattr(select, "epoll")
 """Linux; elsewhere psycopg waits in its own way."""
+
+
+def _whole_number(digits: str) -> int | float:
+    number = int(digits)
+    return number if _INTEGER_MIN <= number <= _INTEGER_MAX else float(digits)
+
+
+def load_json(text: str | bytes) -> Any:
+    """JSON as users may send it, from a jsonb column: Postgres writes 1e20 with all its digits, and we have no such whole numbers."""
+    return json.loads(text, parse_int=_whole_number)
 
 
 class WatchedConnection(psycopg.AsyncConnection[Any]):
@@ -31,6 +44,10 @@ class WatchedConnection(psycopg.AsyncConnection[Any]):
     _watch: "select.epoll"
     _loop: asyncio.AbstractEventLoop
     _woken: "asyncio.Future[Ready] | None" = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        set_json_loads(load_json, self)
 
     async def wait(self, gen: PQGen[Found], interval: float = 0.0, timeout: float | None = None) -> Found:
         """Do what a generator of psycopg does, whenever the socket is ready. A query that is interrupted is cancelled, as psycopg does."""

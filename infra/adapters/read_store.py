@@ -35,12 +35,16 @@ class NotYetRebuilt(Fault):
 
 
 class ReadStore:
-    """One per process of the read side. `seen` may be called with news of consumers' positions, which saves asking for them."""
+    """One per process of the read side. `seen` may be called with news of consumers' positions, which saves asking for them.
+
+    `losses` counts how often Postgres was lost, and with it, maybe, what was known of positions.
+    """
 
     def __init__(self, settings: Settings, pool: AsyncConnectionPool[Connection]) -> None:
         self._settings = settings
         self._pool = pool
         self._positions: dict[str, int] = {}
+        self.losses = 0
         self._waiters: dict[str, dict[asyncio.Future[None], int]] = {}
         self._polling: asyncio.Task[None] | None = None
         self._tables: dict[str, ReadTable[Any]] = {}
@@ -76,6 +80,7 @@ class ReadStore:
             except (psycopg.errors.FeatureNotSupported, *_BROKEN) as broken:
                 # Projections commit without waiting for the disk: a server that crashed may have lost the last of what was announced.
                 self._positions.clear()
+                self.losses += 1
                 if asyncio.get_running_loop().time() > deadline:
                     raise StoreUnavailable("The read models cannot be reached.") from broken
                 await asyncio.sleep(0.05)

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from itertools import chain
 from typing import Generic, TypeVar
 
+from infra.errors import Fault
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -31,17 +33,24 @@ class SharedLoad(Generic[K, V]):
         try:
             while self._wanted:
                 keys = list(self._wanted)[: self._keys_max]
-                round_ = {key: self._wanted.pop(key) for key in keys}
-                try:
-                    found = await self._load_many(keys)
-                except Exception as fault:
-                    for future in chain.from_iterable(round_.values()):
-                        if not future.done():
-                            future.set_exception(fault)
-                    continue
-                for key, futures in round_.items():
-                    for future in futures:
-                        if not future.done():
-                            future.set_result(found.get(key))
+                await self._load({key: self._wanted.pop(key) for key in keys})
         finally:
             self._loader = None
+
+    async def _load(self, wanted: dict[K, list[asyncio.Future[V | None]]]) -> None:
+        try:
+            found = await self._load_many(list(wanted))
+        except Exception as broken:
+            if len(wanted) > 1 and not isinstance(broken, Fault):
+                # What is wrong with one of them shall not fail those who asked for another.
+                for key, futures in wanted.items():
+                    await self._load({key: futures})
+                return
+            for future in chain.from_iterable(wanted.values()):
+                if not future.done():
+                    future.set_exception(broken)
+            return
+        for key, futures in wanted.items():
+            for future in futures:
+                if not future.done():
+                    future.set_result(found.get(key))

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 import psycopg
+from pydantic import ValidationError
 
 from events.envelope import Envelope
 from events.event import Event
@@ -127,7 +128,10 @@ class Projector:
                 raise Poison(record) from cause
         rows = self._rows
         if not self._projection.one_row_per_event:
-            await self._load(connection, table, {key for _, _, key in located if key not in rows})
+            unreadable = await self._load(connection, table, {key for _, _, key in located if key not in rows})
+            for record, _, key in located:
+                if key in unreadable:
+                    raise Poison(record) from unreadable[key]
         project = self._projection.project
         changed: dict[Key, Row | None] = {}
         for record, envelope, key in located:
@@ -151,9 +155,11 @@ class Projector:
         while len(rows) > self._settings.projector_rows_max:
             rows.popitem(last=False)
 
-    async def _load(self, connection: Connection, table: ReadTable[Any], keys: set[Key]) -> None:
+    async def _load(self, connection: Connection, table: ReadTable[Any], keys: set[Key]) -> dict[Key, ValidationError]:
+        """Hold the rows of these keys; gives those that cannot be read, with the reason."""
+        unreadable: dict[Key, ValidationError] = {}
         if not keys:
-            return
+            return unreadable
         columns = [list(column) for column in zip(*keys, strict=True)]
         cursor = await connection.execute(table.load().encode(), columns)
         self._rows.update(dict.fromkeys(keys))
@@ -162,4 +168,9 @@ class Projector:
         for values in await cursor.fetchall():
             key = tuple(values[position] for position in positions)
             assert len(key) == size
-            self._rows[key] = table.row(values)
+            try:
+                self._rows[key] = table.row(values)
+            except ValidationError as reason:
+                del self._rows[key]
+                unreadable[key] = reason
+        return unreadable

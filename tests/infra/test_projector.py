@@ -181,6 +181,17 @@ class TestARebuild:
             assert (await rows(place), await place.letters()) == (ROWS, [])
 
 
+class TestARowThatCannotBeRead:
+    async def test_parks_what_happens_to_it_and_nothing_else(self, place: Place) -> None:
+        await carry_out(place, *STORY)
+        await place.run(projector(place))
+        await place.rows("UPDATE box_board SET fills = '[\"many\"]' WHERE box_id = 'a'")
+        await carry_out(place, FillBox(box_id="a", amount=1), FillBox(box_id="b", amount=1))
+        await place.run(projector(place))
+        assert [position for position, _ in await place.letters()] == [11]
+        assert await place.rows("SELECT content FROM box_board WHERE box_id = 'b'") == [(17,)]
+
+
 class TestAPoisonousEvent:
     async def test_takes_effect_when_its_cause_is_gone_and_it_is_retried(self, place: Place) -> None:
         cause = Cause(4)

@@ -157,6 +157,17 @@ class TestARunThatUndoesItsWork:
         directory.given("acme", "run-r1", started(), UNDOING, compensating(), RunParked(of=2, error=NO_ROOM), decided)
         directory.then("acme", "r1", status="compensating", stuck_task=None, error=NO_CAR, compensation_position=2)
 
+    @pytest.mark.parametrize("decided", [RunRetried(), compensating(2), RunCompensationSkipped(of=2)])
+    def test_stays_paused_when_an_operator_has_decided(self, directory, decided):
+        directory.given("acme", "run-r1", started(), UNDOING, compensating(), RunParked(of=2, error=NO_ROOM))
+        directory.given("acme", "run-r1", RunSuspended(), decided)
+        directory.then("acme", "r1", status="suspended", stuck_task=None)
+        directory.given("acme", "run-r1", RunResumed()).then("acme", "r1", status="compensating")
+
+    def test_waits_for_nobody_once_it_is_terminated(self, directory):
+        directory.given("acme", "run-r1", started(), UNDOING, compensating(), RunParked(of=2, error=NO_ROOM))
+        directory.given("acme", "run-r1", RunCancelled()).then("acme", "r1", status="cancelled", stuck_task=None)
+
     def test_is_parked_again_after_a_pause(self, directory):
         directory.given("acme", "run-r1", started(), UNDOING, compensating(), RunParked(of=2, error=NO_ROOM))
         directory.given("acme", "run-r1", RunSuspended()).then("acme", "r1", status="suspended", stuck_task=2)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from events.agent import AgentConfig
 from infra.settings import Settings
 from projections.catalog import CATALOG as PROJECTIONS
 from read_side.api import LISTINGS
@@ -152,6 +153,18 @@ def workflow(name: str, version: str) -> RegisterWorkflow:
     return RegisterWorkflow(definition={"document": document, "do": [{"wait": {"wait": {"seconds": 1}}}]})
 
 
+class TestANumberOfAUser:
+    @pytest.mark.parametrize("number", [1e19, -1e20, 1e308, 5e-324, 2**63 - 1, -(2**63), 0.1])
+    async def test_comes_back_as_it_was_sent(self, world: World, number: float) -> None:
+        """Postgres writes 1e20 with all its digits, and no whole number of ours has so many."""
+        config = AgentConfig(memory={"x": number})
+        create = CreateAgent(agent_id="a", name="Ada", agent_type="reactive", config=config)
+        await world.do(create)
+        for path in ("/v1/agents/a", "/v1/agents"):
+            found = await world.ask(path)
+            assert found.get("data", [found])[0]["config"]["memory"] == {"x": number}
+
+
 class TestAWorkflow:
     async def test_shows_its_versions_and_each_definition(self, world: World) -> None:
         await world.do(workflow("book", "1.0.0"), workflow("book", "1.1.0"), workflow("cancel", "1.0.0"))
@@ -168,6 +181,13 @@ class TestAWorkflow:
         ]
         page = await world.ask("/v1/workflows?name=cancel&namespace=travel")
         assert [row["workflow_id"] for row in page["data"]] == ["travel.cancel"]
+
+    async def test_shows_definitions_in_the_order_in_which_they_came(self, world: World) -> None:
+        versions = ["1.9.0", "1.10.0", "1.2.0"]
+        await world.do(*(workflow("book", version) for version in versions))
+        page = await world.ask("/v1/workflows/travel.book/definitions?limit=2")
+        rest = await world.ask(f"/v1/workflows/travel.book/definitions?limit=2&cursor={page['next_cursor']}")
+        assert [each["workflow_version"] for each in page["data"] + rest["data"]] == versions
 
 
 class TestTheSummaries:

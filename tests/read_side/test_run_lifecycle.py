@@ -118,13 +118,23 @@ class TestTheLifecycleOfARun:
             assert [event for page in pages for event in page] == whole
             assert {len(page) for page in pages[:-1]} == {limit}
 
-    async def test_is_the_same_where_a_page_was_forgotten(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("limit", [1, 2, 3])
+    async def test_is_the_same_where_a_page_was_forgotten(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, limit: int
+    ) -> None:
         monkeypatch.setattr(run_lifecycle, "PLACES_MAX", 0)
         monkeypatch.setattr(run_lifecycle, "READ_EVENTS_MIN", 2)
         await world.happen("r1", STARTED, RunInputFormed(), *map(step, range(1, 9)), RunSuspended())
         whole = (await world.ask("/v1/runs/r1/lifecycle?limit=1000"))["data"]
-        pages = await world.pages("/v1/runs/r1/lifecycle?limit=3")
+        pages = await world.pages(f"/v1/runs/r1/lifecycle?limit={limit}")
         assert [event for page in pages for event in page] == whole
+
+    async def test_says_the_same_after_a_position_whatever_page_ended_there(self, world: World) -> None:
+        position = await world.happen("r1", STARTED, RunInputFormed(), step(1), step(2))
+        paths = [f"/v1/runs/r1/lifecycle?after={place}&limit=1000" for place in range(1, position + 1)]
+        before = [(await world.ask(path))["data"] for path in paths]
+        await world.pages("/v1/runs/r1/lifecycle?limit=1")
+        assert [(await world.ask(path))["data"] for path in paths] == before
 
     async def test_goes_on_after_a_position_with_what_came_since(self, world: World) -> None:
         position = await world.happen("r1", STARTED, RunInputFormed(), step(1))
