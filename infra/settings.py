@@ -83,6 +83,8 @@ class Settings(BaseSettings):
     projector_rows_max: int = 5_000
     projector_row_bytes_max: int = 8_192
     saga_snapshot_events: int = 20_000
+    # Postgres keeps no text of more than 256 MiB in a jsonb column.
+    saga_snapshot_bytes_max: int = Field(default=201_326_592, le=268_435_455)
     saga_commands_in_flight_max: int = 500
     timer_poll_s: float = 0.2
     timer_batch_max: int = 500

@@ -105,6 +105,10 @@ class CommandBus:
                 batch.outcomes.append(refused)
         return await batch.endings()
 
+    def stream_of(self, command: Command) -> str:
+        """The stream that a command is for."""
+        return self._deciders.of(type(command)).stream_of(command)
+
     async def prefetch(self, commands: Sequence[tuple[str, Command]]) -> None:
         """Have at hand the streams of commands that will come soon, each with its tenant."""
         await self._streams.load_all([(tenant, self._deciders.of(type(c)).stream_of(c)) for tenant, c in commands])

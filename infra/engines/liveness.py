@@ -36,6 +36,7 @@ GROUP BY u.tenant_id, u.stream_id
 ON CONFLICT (tenant_id, stream_id) DO UPDATE SET seen_at = GREATEST(heartbeat.seen_at, EXCLUDED.seen_at)
 """
 _SILENT = "SELECT tenant_id, stream_id, seen_at FROM heartbeat WHERE seen_at < %s ORDER BY seen_at LIMIT 1000"
+_FROM_THE_FUTURE = "UPDATE heartbeat SET seen_at = %s WHERE seen_at > %s"
 _FORGET = "DELETE FROM heartbeat WHERE tenant_id = %s AND stream_id = %s AND seen_at = %s"
 _BROKEN = (psycopg.OperationalError, psycopg.InterfaceError, OSError, Fault)
 
@@ -140,7 +141,10 @@ class SilenceWatch:
 
     async def _look(self, connection: psycopg.AsyncConnection[Any]) -> None:
         now = utc_now()
-        latest = now - timedelta(seconds=self._settings.heartbeat_timeout_s)
+        timeout = timedelta(seconds=self._settings.heartbeat_timeout_s)
+        latest = now - timeout
+        # The clock went back: what was seen before that would hide who fell silent, until the clock has caught up.
+        await connection.execute(_FROM_THE_FUTURE, (now, now + timeout))
         for tenant_id, stream_id, seen_at in await (await connection.execute(_SILENT, (latest,))).fetchall():
             if self._was_away(now):
                 return

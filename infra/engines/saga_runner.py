@@ -7,6 +7,7 @@ only shortens the way to it.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import orjson
@@ -22,6 +23,7 @@ from infra.engines.poison import Poison
 from infra.engines.projector import Decoder, to_envelope
 from infra.errors import CommandIdReused, Fault, Rejection, VersionConflict
 from infra.faults import crash_point
+from infra.ids import utc_now
 from infra.patterns.decider import Command
 from infra.patterns.saga import Ask, Reaction, Saga, Schedule
 from infra.settings import Settings
@@ -30,6 +32,9 @@ log = structlog.get_logger()
 
 REFOLDED_SHARE_MAX = 0.1
 """A restart that had to fold more than this share of `saga_snapshot_events` makes the next one shorter."""
+
+_LATER = timedelta(seconds=60)
+"""When a command that broke down is sent again, as often as it takes."""
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -137,13 +142,16 @@ class SagaRunner:
                 else:
                     sending.append(Sending(record, reaction, origin))
         crash_point("saga.before_commands")
-        await self._send(sending, self._sent_before(records))
+        broken = await self._send(sending, self._sent_before(records))
+        timers.extend(_timer(one.origin, Schedule(utc_now() + _LATER, one.command)) for one in broken)
         self._since_snapshot += len(records)
         self._reached = max(self._reached, records[-1].position if records else 0)
         effects = [Effect(_KEEP_TIMERS, (orjson.dumps(timers).decode(),))] if timers else []
         if out_of_order or self._since_snapshot >= self._settings.saga_snapshot_events:
-            effects.append(Effect(_KEEP_SNAPSHOT.format(source="moved"), (self.version, self._dumped())))
-            self._reached, self._since_snapshot = max(self._reached, position), 0
+            self._since_snapshot = 0
+            if (dumped := self._dumped()) is not None:
+                effects.append(Effect(_KEEP_SNAPSHOT.format(source="moved"), (self.version, dumped)))
+                self._reached = max(self._reached, position)
         crash_point("saga.before_checkpoint")
         return effects
 
@@ -169,14 +177,16 @@ class SagaRunner:
         self._sent_until = max([before, *(record.position for record in records)])
         return before
 
-    async def _send(self, sending: Sequence[Sending], sent_until: int) -> None:
-        """Send commands in order, a bounded number at a time; after each of these parts, what its refusals lead to."""
+    async def _send(self, sending: Sequence[Sending], sent_until: int) -> list[Sending]:
+        """Send commands in order, in bounded parts, and after each what its refusals lead to; gives those to be sent again later."""
+        broken: list[Sending] = []
         size = self._settings.saga_commands_in_flight_max
         for start in range(0, len(sending), size):
             part = await self._not_refused_before(sending[start : start + size], sent_until)
-            refusals = await self._send_part(part)
+            refusals = await self._send_part(part, broken)
             crash_point("saga.mid_commands")
-            await self._send_part(refusals)
+            await self._send_part(refusals, broken)
+        return broken
 
     async def _not_refused_before(self, part: Sequence[Sending], sent_until: int) -> Sequence[Sending]:
         """Without what was refused when it was sent before: that was told already."""
@@ -193,10 +203,12 @@ class SagaRunner:
         except CommandIdReused:
             return True
 
-    async def _send_part(self, part: Sequence[Sending]) -> list[Sending]:
+    async def _send_part(self, part: Sequence[Sending], broken: list[Sending]) -> list[Sending]:
         """Send, and give what the refused ones lead to. A rejection is an answer; a fault means to begin again.
 
-        A command that breaks down otherwise does so however often it is sent: its event is poison.
+        A command that breaks down otherwise does so however often it is sent. For the stream of its own event, or if somebody wants to
+        know of its refusal, the event is poison. For another stream it is put among the `broken`: that stream is at fault, and this
+        one, with all that comes in it, need not stand still for it.
         """
         if not part:
             return []
@@ -214,7 +226,12 @@ class SagaRunner:
             elif isinstance(answer, VersionConflict | psycopg.Error | OSError):
                 raise SagaCommandFailed(f"{name}: {type(answer).__name__}") from answer
             elif isinstance(answer, Exception):
-                raise Poison(one.record) from answer
+                stream_id = self._bus.stream_of(one.command)
+                if one.refused is not None or stream_id == one.record.stream_id:
+                    raise Poison(one.record) from answer
+                cause = type(answer).__name__
+                log.error("saga command comes later", saga=self.name, command=name, stream=stream_id, cause=cause)
+                broken.append(one)
         return refusals
 
     def _refusal(self, one: Sending, rejection: Rejection) -> Sending:
@@ -236,15 +253,22 @@ class SagaRunner:
     async def _snapshot(self, connection: Connection, position_max: int) -> None:
         """Keep the states now, unless another runner has moved on."""
         where = (self.name, self._store.shard, position_max)
-        query = _KEEP_SNAPSHOT.format(source=_AT_ITS_CHECKPOINT)
-        row = await (await connection.execute(query.encode(), (self.version, self._dumped(), *where))).fetchone()
+        query, dumped = _KEEP_SNAPSHOT.format(source=_AT_ITS_CHECKPOINT), self._dumped()
+        if dumped is None:
+            return
+        row = await (await connection.execute(query.encode(), (self.version, dumped, *where))).fetchone()
         if row is not None:
             self._reached = max(self._reached, row[0])
             self._since_snapshot = 0
 
-    def _dumped(self) -> str:
+    def _dumped(self) -> str | None:
+        """The states as JSON; None if that is more than can be kept: then the way to them stays long."""
         states = {tenant_id: state.model_dump(mode="json") for tenant_id, state in self._states.items()}
-        return orjson.dumps(states).decode()
+        dumped = orjson.dumps(states)
+        if len(dumped) > self._settings.saga_snapshot_bytes_max:
+            log.error("the state of a saga is too large to be kept", saga=self.name, size=len(dumped))
+            return None
+        return dumped.decode()
 
     async def end(self) -> None:
         """Nothing is under way between two batches."""

@@ -168,6 +168,21 @@ class TestSilence:
         await until_so(left)
         await end(watching)
 
+    async def test_is_noticed_although_the_clock_went_back(
+        self, connection: Connection, database_url: str, bus: CommandBus, store: SlowStore, settings: Settings
+    ) -> None:
+        """Within two timeouts, not when the clock has caught up with the last sign of life."""
+        await bus.execute(MakeBox(box_id="a"), origin())
+        brisk = settings.model_copy(update={"heartbeat_timeout_s": 0.2, "heartbeat_check_s": 0.05})
+        await note(connection, "box-a", ago_s=-3_600)
+        watching = asyncio.create_task(self.watch(database_url, bus, brisk).run())
+
+        async def reported() -> bool:
+            return await store.types() == ["box.made", "box.filled"]
+
+        await until_so(reported)
+        await end(watching)
+
     async def test_is_not_reported_of_those_who_were_silent_before_a_pause(
         self, connection: Connection, database_url: str, bus: CommandBus, settings: Settings, monkeypatch: Any
     ) -> None:
