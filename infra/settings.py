@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     append_events_max: int = 500
     append_bytes_max: int = 8_388_608
     append_queue_max: int = 20_000
-    conflict_retries_max: int = 8
+    conflict_retries_max: int = 20
     cached_streams_max: int = 20_000
     events_per_snapshot: int = Field(default=500, ge=1)
     load_streams_max: int = 500

@@ -76,7 +76,7 @@ def position(name: str, where: Where, description: str) -> Parameter:
     """A parameter that is a place in the log or a version; in a header it is text, as headers are."""
     schema: Mapping[str, Any] = {"type": "integer", "minimum": 0, "maximum": POSITION_MAX}
     if where == "header":
-        schema = {"type": "string", "pattern": r"^(0|[1-9][0-9]{0,15})$"}
+        schema = {"type": "string", "pattern": r"^(0|[1-9][0-9]{0,14})$"}
     return Parameter(name, where, schema, description)
 
 

@@ -180,7 +180,7 @@ class CommandBus:
                 try:
                     answer = await outcome
                 except StreamMoved as moved:
-                    self._forget(request)
+                    self._step_back(request)
                     named = request.expected_version is not None and moved.details["stream_id"] == request.streams()[0]
                     named = named and not isinstance(moved, BasisLost)
                     retries_left -= 1
@@ -224,6 +224,12 @@ class CommandBus:
     def _forget(self, request: Request) -> None:
         self._streams.forget(request.origin.tenant_id, request.streams())
 
+    def _step_back(self, request: Request) -> None:
+        """Nothing was written: what was known before stays known, and only what came since has to be read."""
+        for change in request.looked_at:
+            if change.events:
+                self._streams.step_back((request.origin.tenant_id, change.stream_id), change.stream, change.before)
+
     async def _known(self, request: Request) -> Appended | None:
         if not request.remember:
             return None
@@ -264,6 +270,8 @@ class CommandBus:
         for change in changes:
             if change.events:
                 stream = change.stream
+                if stream.tail is None and stream.version:
+                    change.before = CachedStream(stream.version, stream.state)
                 stream.state = change.decider.after(stream.state, change.events)
                 stream.version += len(change.events)
                 stream.tail = submitted

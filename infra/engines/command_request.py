@@ -17,13 +17,14 @@ from infra.patterns.decider import Command, Decider
 class Change:
     """What a decision wants to write to one stream; no events: that stream was only looked at.
 
-    `after` is the stream after it, where that is to be kept.
+    `before` is the stream as the log had it, unless something was under way already; `after` the stream after it, where that is to be kept.
     """
 
     stream_id: str
     decider: Decider
     stream: CachedStream
     events: Sequence[Event] = ()
+    before: CachedStream | None = None
     after: CachedStream | None = None
 
 

@@ -143,6 +143,7 @@ class SlowStore(MemoryEventStore):
         self.faults: list[Exception] = []
         self.submitted: list[Append] = []
         self.loads = 0
+        self.loaded_after: list[int] = []
 
     def submit(self, append: Append) -> asyncio.Future[Appended]:
         self.submitted.append(append)
@@ -156,6 +157,7 @@ class SlowStore(MemoryEventStore):
 
     async def load(self, tenant_id: str, stream_id: str, after: int = 0) -> list[Record]:
         self.loads += 1
+        self.loaded_after.append(after)
         await asyncio.sleep(0)
         return await super().load(tenant_id, stream_id, after)
 
