@@ -27,7 +27,7 @@ check:
 test *arguments:
     pytest -m "not faults" {{ arguments }}
 
-# Only tests that need no server and no process of their own, in the small size (tests/sizes.py) and in three processes (tests/forked.py). `just check` runs the others too.
+# Only tests that need no server and no process of their own, in the small size (tests/sizes.py) and in four processes (tests/forked.py). `just check` runs the others too.
 test-fast *arguments:
     pytest -p tests.forked -m "not servers and not outside and not faults" --hypothesis-profile=fast {{ arguments }}
 

@@ -1,6 +1,6 @@
-"""A plugin of pytest: three processes run the tests of one session, after one of them has loaded all, where the answer has to come soon.
+"""A plugin of pytest: four processes run the tests of one session, after one of them has loaded all, where the answer has to come soon.
 
-When everything is collected the process forks, and each takes one module after another from a pipe until there is none left. Three on two
+When everything is collected the process forks, and each takes one module after another from a pipe until there is none left. Four on two
 processors, since tests also wait. What the children have to say stands behind what their parent says; their failures fail the session.
 """
 
@@ -13,7 +13,7 @@ from typing import TextIO
 
 import pytest
 
-_CHILDREN = 2
+_CHILDREN = 3
 _NUMBER_BYTES = 4
 _SAID = pytest.StashKey[list[TextIO]]()
 """What each child prints; nothing in a child."""
