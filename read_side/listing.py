@@ -163,16 +163,15 @@ class _Pages(Generic[R]):
         name = listing.path
         after = None if cursor is None else read_cursor(cursor, name, tenant_id, filters, self._kinds)
 
-        async def ask() -> tuple[Sequence[R], Callable[[R], R]]:
+        async def ask() -> tuple[Sequence[R], Row | None, Callable[[R], R]]:
             # First the whole: what is read after it is as new, if its model had come as far.
             entity = await self._whole(tenant_id, equals)
             shown = await self._shown(entity)
-            rows = await self._rows(tenant_id, filters, after, limit + 1)
-            if not rows and after is None and or_unknown and entity is None:
-                raise listing.unknown
-            return rows, shown
+            return await self._rows(tenant_id, filters, after, limit + 1), entity, shown
 
-        (rows, shown), seen = await self._queries.read(listing.models, request, ask)
+        (rows, entity, shown), seen = await self._queries.read(listing.models, request, ask)
+        if or_unknown and entity is None and not rows and after is None:
+            raise listing.unknown
         following = None
         if len(rows) > limit:
             rows = rows[:limit]

@@ -113,11 +113,7 @@ class Appender:
                 future.set_exception(BasisLost(append))
                 continue
             # What rests on one that stays behind must not overtake it: its version may be right by chance.
-            if (
-                (not staying or staying.isdisjoint(append.after))
-                and id(append) not in self._futures
-                and plan.admit(append)
-            ):
+            if staying.isdisjoint(append.after) and id(append) not in self._futures and plan.admit(append):
                 self._futures[id(append)] = future
             else:
                 held.append((append, future))

@@ -22,6 +22,7 @@ from tests.read_side.test_runs_api import started, statuses, task
 from tests.read_side.world import World, system
 
 POLL_S = 0.05
+MODELS = ("run_directory", "run_tasks", "agent_directory")
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ class Forgetful:
         if not self.crashed:
             self.crashed = True
             raise psycopg.OperationalError("server closed the connection unexpectedly")
-        self._rows = [("run_directory", 3), ("agent_directory", 3)] if b"checkpoint" in query else []
+        self._rows = [(name, 3) for name in MODELS] if b"checkpoint" in query else []
         return self
 
     async def fetchall(self) -> list[tuple[Any, ...]]:
@@ -113,14 +114,14 @@ class Forgetful:
 
 
 class TestAPositionThatACrashTookBack:
-    @pytest.mark.parametrize("path", ["/v1/runs", "/v1/runs/r1", "/v1/summaries/agents"])
+    @pytest.mark.parametrize("path", ["/v1/runs", "/v1/runs/r1", "/v1/runs/r1/tasks", "/v1/summaries/agents"])
     async def test_is_not_claimed_by_an_answer(self, settings: Settings, path: str) -> None:
         log = Log()
         for _ in range(5):
             await log.write("agent.created")
         settings = settings.model_copy(update={"wait_for_position_s_max": 0.1})
         models = ReadStore(settings, Forgetful())  # type: ignore[arg-type]  # all that is used of a pool
-        for name in ("run_directory", "agent_directory"):
+        for name in MODELS:
             models.seen(name, 5)
         async with asking(Queries(models, log, settings)) as http:
             answer = await http.get(path, headers={"foldwork-min-position": "5"})
