@@ -4,11 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 
-from pydantic_core import from_json, to_json
+from pydantic import TypeAdapter
+from pydantic_core import from_json
 
 from events.event import Event
 
 E_co = TypeVar("E_co", bound=Event, covariant=True)
+
+_as_json = TypeAdapter(dict[str, str]).serializer.to_json
 
 
 class Origin(NamedTuple):
@@ -45,7 +48,7 @@ class Origin(NamedTuple):
             stored["user_agent"] = self.user_agent
         if self.ip is not None:
             stored["ip"] = self.ip
-        return to_json(stored)
+        return _as_json(stored)
 
     @classmethod
     def from_json(cls, tenant_id: str, metadata: bytes) -> "Origin":

@@ -35,7 +35,8 @@ class Plan:
             self.commands.add(command)
         for stream_id, expected, events in append.writes:
             key = (tenant, stream_id)
-            self.before.setdefault(key, expected)
+            if key not in after:
+                self.before[key] = expected
             after[key] = expected + len(events)
             self.events += len(events)
             for event in events:
@@ -95,8 +96,6 @@ def with_each_stream_once(append: Append) -> Append:
     """
     if not append.writes:
         raise ValueError("an append needs a stream")
-    if len(append.writes) == 1:
-        return append
     once: dict[str, Write] = {}
     for write in append.writes:
         before = once.setdefault(write.stream_id, write)

@@ -49,10 +49,11 @@ class Appender:
         self._wake = asyncio.Event()
         self._turns = Turns()
         self._ended_at = 0.0
+        self._loop = asyncio.get_running_loop()
         self._partition_end = 0
         self._partitions_at = 0.0
         self.on_append: Callable[[Plan, int], None] | None = None
-        self.died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.died: asyncio.Future[None] = self._loop.create_future()
         self._task = asyncio.create_task(self._run(), name="appender")
 
     def submit(self, append: Append) -> "asyncio.Future[Appended]":
@@ -61,10 +62,12 @@ class Appender:
             raise StoreUnavailable("The appender of this process has ended.")
         if len(self._waiting) >= self._settings.append_queue_max:
             raise Overloaded("Too many commands wait to be written; try again shortly.")
-        future: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Appended] = self._loop.create_future()
         if not self._waiting:
             self._wake.set()
-        self._waiting.append((with_each_stream_once(append), future))
+        if len(append.writes) != 1:
+            append = with_each_stream_once(append)
+        self._waiting.append((append, future))
         return future
 
     async def close(self) -> None:
@@ -145,7 +148,7 @@ class Appender:
             crash_point("append.after_commit")
             written = [(append, self._futures.pop(id(append))) for append in plan.appends]
             # What waits is sent first: the database writes it while those who are answered go on.
-            asyncio.get_running_loop().call_soon(self._acknowledge, written, plan, head)
+            self._loop.call_soon(self._acknowledge, written, plan, head)
             await self._keep_partitions(head + plan.events)
             return
 
@@ -202,7 +205,7 @@ class Appender:
 
     async def _keep_partitions(self, head: int) -> None:
         """Half a partition ahead of the log. It is early: what cannot be done now is tried again a little later."""
-        clock = asyncio.get_running_loop().time
+        clock = self._loop.time
         if head + self._settings.partition_events // 2 < self._partition_end or clock() < self._partitions_at:
             return
         if not await self._make_partitions(0):

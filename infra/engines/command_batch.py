@@ -21,7 +21,7 @@ class Batch:
         self,
         requests: Sequence[Request],
         finish: Callable[[Request, Outcome], Awaitable[Appended]],
-        written: Callable[[Request, Appended], None],
+        written: Callable[[Request, Submitted, Appended], None],
     ) -> None:
         self._requests = requests
         self._finish = finish
@@ -57,7 +57,7 @@ class Batch:
             if not outcome.done():
                 await asyncio.wait([outcome])
             if came_true(outcome):
-                self._written(request, outcome.result())
+                self._written(request, outcome, outcome.result())
                 endings.append(outcome.result())
             else:
                 keys = request.stream_keys()

@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any
 
 from events.envelope import Origin
-from events.event import Event
 from infra.adapters.event_store import (
     Append,
     Appended,
@@ -53,10 +52,12 @@ class CommandBus:
     ) -> None:
         self._store = store
         self._deciders = deciders
-        self._codec = codec
+        self._encode = codec.encode
+        self._event_bytes_max = settings.event_bytes_max
         self._settings = settings
         self._clock = clock
-        self._streams = StreamCache(store, deciders, codec, settings.cached_streams_max, settings.events_per_snapshot)
+        self._streams = StreamCache(store, deciders, codec, settings.cached_streams_max)
+        self._events_per_snapshot = settings.events_per_snapshot
         self._deciding = Deciding(deciders, self._streams)
         self.on_written: Callable[[Request, Appended], None] = lambda request, answer: None
 
@@ -193,7 +194,7 @@ class CommandBus:
                     if answer.repeated:
                         self._forget(request)
                     else:
-                        self._written(request, answer)
+                        self._written(request, outcome, answer)
                     return answer
             else:
                 if request.fresh.issuperset(request.streams()):
@@ -211,8 +212,11 @@ class CommandBus:
             request.fresh = request.fresh.union(request.streams())
             outcome = await self._begin(request)
 
-    def _written(self, request: Request, answer: Appended) -> None:
+    def _written(self, request: Request, submitted: Submitted, answer: Appended) -> None:
         for change in request.looked_at:
+            if change.stream.tail is submitted:
+                # Or it would be asked how it went whenever the stream is looked at.
+                change.stream.tail = None
             if change.after is not None:
                 self._streams.keep((request.origin.tenant_id, change.stream_id), change.decider, change.after)
         self.on_written(request, answer)
@@ -251,12 +255,18 @@ class CommandBus:
         rests_on: list[Submitted] = []
         # Loops, since a comprehension costs more than what there mostly is: one event for one stream.
         for change in changes:
+            stream = change.stream
             events: list[NewEvent] = []
             for event in change.events:
-                events.append(self._new_event(event))
-            writes.append(Write(change.stream_id, change.stream.version, events))
-            if change.stream.tail is not None:
-                rests_on.append(change.stream.tail)
+                data = self._encode(event)
+                if len(data) > self._event_bytes_max:
+                    raise EventTooLarge(
+                        f"An event may be {self._event_bytes_max} bytes at most; this one has {len(data)}."
+                    )
+                events.append(NewEvent(event.type, event.version, data, new_uuid7()))
+            writes.append(Write(change.stream_id, stream.version, events))
+            if stream.tail is not None:
+                rests_on.append(stream.tail)
         append = Append(
             origin.tenant_id,
             writes,
@@ -273,16 +283,10 @@ class CommandBus:
                 if stream.tail is None and stream.version:
                     change.before = CachedStream(stream.version, stream.state)
                 stream.state = change.decider.after(stream.state, change.events)
-                stream.version += len(change.events)
+                added = len(change.events)
+                stream.version += added
                 stream.tail = submitted
-                if change.decider.snapshots is not None and self._streams.is_due(stream.version, len(change.events)):
+                if change.decider.snapshots is not None and stream.version % self._events_per_snapshot < added:
+                    # It has grown beyond another `events_per_snapshot`.
                     change.after = CachedStream(stream.version, stream.state)
         return submitted
-
-    def _new_event(self, event: Event) -> NewEvent:
-        data = self._codec.encode(event)
-        if len(data) > self._settings.event_bytes_max:
-            raise EventTooLarge(
-                f"An event may be {self._settings.event_bytes_max} bytes at most; this one has {len(data)}."
-            )
-        return NewEvent(event.type, event.version, data, new_uuid7())

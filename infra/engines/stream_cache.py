@@ -63,13 +63,11 @@ class StreamCache:
         deciders: DeciderCatalog,
         codec: EventCodec,
         streams_max: int,
-        events_per_snapshot: int,
     ) -> None:
         self._store = store
         self._deciders = deciders
         self._codec = codec
         self._streams_max = streams_max
-        self._events_per_snapshot = events_per_snapshot
         self._keeping: set[asyncio.Task[None]] = set()
         self._streams: OrderedDict[Key, CachedStream] = OrderedDict()
 
@@ -139,10 +137,6 @@ class StreamCache:
         except ValidationError:
             log.warning("a snapshot cannot be read", stream=key[1])
             return CachedStream(0, decider.initial)
-
-    def is_due(self, version: int, added: int) -> bool:
-        """Whether a stream has grown beyond another `events_per_snapshot` with the last events that were added."""
-        return version % self._events_per_snapshot < added
 
     def keep(self, key: Key, decider: Decider, stream: CachedStream) -> None:
         """Keep the state of a stream whose decider has a form for it, as soon as that can be done."""
