@@ -37,10 +37,14 @@ class NatsWorkQueue:
         self._stream = stream
         self._settings = settings
         self._subjects = frames.Subjects(settings.shard, "work")
-        self._last = 0
+        self.sequence = 0
+        """That of the newest message that the queue has ever had."""
 
-    async def prepare(self) -> bool:
-        """See to it that the queue is there; True if all that is open must be offered again, since it is new or has lost something."""
+    async def prepare(self, sequence: int) -> bool:
+        """See to it that the queue is there.
+
+        True if all that is open must be offered again: it is new, was never filled, or was at this sequence once and is not any more.
+        """
         client = await self._stream.client()
         wanted = self._config()
         try:
@@ -50,16 +54,23 @@ class NatsWorkQueue:
                 await client.api(f"STREAM.UPDATE.{self.name}", {**config, **wanted})
         except StreamGone:
             found = await client.create_stream(wanted)
-        before, self._last = self._last, found["state"]["last_seq"]
-        return self._last < before or _FILLED not in found["config"].get("metadata", {})
+        self.sequence = found["state"]["last_seq"]
+        filled = _FILLED in found["config"].get("metadata", {})
+        if filled and self.sequence < sequence:
+            # Where this ends before it is filled, the next one has to see that, whatever the sequence is by then.
+            await self._note({})
+            filled = False
+        return not filled
 
     async def filled(self) -> None:
         """Note that everything open has been offered."""
+        await self._note({_FILLED: "yes"})
+
+    async def _note(self, ours: dict[str, str]) -> None:
         client = await self._stream.client()
         config = (await client.api(f"STREAM.INFO.{self.name}"))["config"]
-        await client.api(
-            f"STREAM.UPDATE.{self.name}", {**config, "metadata": {**config.get("metadata", {}), _FILLED: "yes"}}
-        )
+        others = {name: value for name, value in config.get("metadata", {}).items() if name != _FILLED}
+        await client.api(f"STREAM.UPDATE.{self.name}", {**config, "metadata": {**others, **ours}})
 
     async def offer(self, items: Sequence[Item]) -> None:
         """Store offers; one of the same piece of work takes the place of an older one. Raises FencedOff if another process offers."""
@@ -71,9 +82,9 @@ class NatsWorkQueue:
                 if count and size > self._settings.relay_batch_bytes_max:
                     break
                 count += 1
-            flight = await self._stream.send_bodies(bodies[:count], self._last)
+            flight = await self._stream.send_bodies(bodies[:count], self.sequence)
             await flight.landed
-            self._last = flight.last
+            self.sequence = flight.last
             del bodies[:count]
 
     async def withdraw(self, works: Sequence[tuple[str, str]]) -> None:

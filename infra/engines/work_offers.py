@@ -26,11 +26,20 @@ log = structlog.get_logger()
 
 Connection = psycopg.AsyncConnection[Any]
 
+_KEPT = "SELECT sequence FROM work_queue WHERE consumer = %s AND shard = %s"
+_KEEP = """
+INSERT INTO work_queue (consumer, shard, sequence) SELECT consumer, shard, %s::bigint FROM {source}
+ON CONFLICT (consumer, shard) DO UPDATE SET sequence = EXCLUDED.sequence
+"""
+_KEEP_NOW = _KEEP.format(source="checkpoint WHERE (consumer, shard) = (%s, %s)").encode()
+
 
 class WorkQueue(Protocol):
     """Where work is offered; see infra/adapters/nats_work.py."""
 
-    async def prepare(self) -> bool: ...
+    sequence: int
+
+    async def prepare(self, sequence: int) -> bool: ...
     async def filled(self) -> None: ...
     async def offer(self, items: Sequence[Item]) -> None: ...
     async def withdraw(self, works: Sequence[tuple[str, str]]) -> None: ...
@@ -56,10 +65,14 @@ class WorkOffers:
         self._settings = settings
         self._lock = asyncio.Lock()
         self._reached: int | None = None
+        self._filled_to = 0
 
     async def begin(self, connection: Connection, position: int) -> None:
-        self._reached = position
+        key = self.name, self._store.shard
+        kept = await (await connection.execute(_KEPT, key)).fetchone()
+        self._reached, self._filled_to = position, 0 if kept is None else kept[0]
         await self._prepare()
+        await connection.execute(_KEEP_NOW, (self._filled_to, *key))
 
     async def watch(self) -> None:
         """See every `work_watch_s` whether the queue is still there, for ever."""
@@ -72,13 +85,16 @@ class WorkOffers:
                     log.info("work queue is away", cause=away.code)
 
     async def effects(self, connection: Connection, records: Sequence[Record], position: int) -> list[Effect]:
-        """Offers and withdraws; nothing is kept in the database but the checkpoint."""
+        """Offers and withdraws; nothing is kept in the database but the checkpoint and how far the queue has come."""
         async with self._lock:
             await self._offer([record for record in records if record.type in self._begins])
             over = [record for record in records if record.type in self._ends and self._leaves_offer(record)]
             await self._queue.withdraw([(record.tenant_id, _entity_id(record)) for record in over])
             self._reached = max(self._reached or 0, position)
-        return []
+            if self._queue.sequence == self._filled_to:
+                return []
+            self._filled_to = self._queue.sequence
+        return [Effect(_KEEP.format(source="moved"), (self._filled_to,))]
 
     async def end(self) -> None:
         """From now on the queue is the business of another runner."""
@@ -90,12 +106,13 @@ class WorkOffers:
     async def _prepare(self) -> None:
         """Make the queue if there is none, and fill it with what is open."""
         async with self._lock:
-            if not await self._queue.prepare():
+            if not await self._queue.prepare(self._filled_to):
                 return
             size, until = self._settings.catch_up_batch_events_max, self._reached or 0
             async for records, _ in read_ahead(self._store, 0, until, list(self._begins), size):
                 await self._offer(records, past=True)
             await self._queue.filled()
+            self._filled_to = self._queue.sequence
             log.info("work queue is filled", work=self.name, position=until)
 
     async def _offer(self, records: Sequence[Record], *, past: bool = False) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -12,10 +14,11 @@ from events.catalog import CATALOG as EVENTS
 from infra.adapters.nats_stream import NatsEventStream
 from infra.adapters.nats_work import Item, NatsWorkQueue
 from infra.cancellation import end
+from infra.embedded.nats import EmbeddedNats
 from infra.engines.work_offers import WorkOffers
 from infra.settings import Settings
 from sagas.offer_tasks_on_assignment import OFFER_TASKS_ON_ASSIGNMENT
-from tests.infra.consuming import Place, opened, until_so
+from tests.infra.consuming import Place, opened, until, until_so
 
 ASSIGNED = orjson.dumps({"agent_id": "ada"})
 REQUESTED = orjson.dumps({"agent_id": "ada", "title": "Sum up", "input": {"text": "…"}})
@@ -122,17 +125,55 @@ class TestTheQueue:
         await desk.task("t1")
         await desk.place.run(desk.offers)
         await desk.ask("STREAM.DELETE.WORK_0")
-        assert await desk.queue.prepare()
+        assert await desk.queue.prepare(0)
         again = WorkOffers(OFFER_TASKS_ON_ASSIGNMENT, desk.place.store, desk.queue, EVENTS, desk.place.settings)
         await desk.place.run(again)
         assert await desk.offered() == {"work.acme.ada.t1"}
-        assert not await desk.queue.prepare()
+        assert not await desk.queue.prepare(0)
+
+    async def test_that_was_put_back_from_an_older_copy_is_filled_though_another_process_offers_now(
+        self, database_url: str, own_nats: EmbeddedNats, settings: Settings, tmp_path: Path
+    ) -> None:
+        stream = await NatsEventStream.connect(own_nats.url, settings)
+        async with opened(database_url, settings) as place:
+            desk = Desk(place, stream)
+            await desk.task("t1")
+            await place.run(desk.offers)
+            own_nats.kill()
+            await until(lambda: not own_nats.alive)
+            shutil.copytree(tmp_path / "nats", tmp_path / "copy")
+            await own_nats.start()
+            await desk.task("t2")
+            await place.run(desk.offers)
+            own_nats.kill()
+            await until(lambda: not own_nats.alive)
+            shutil.rmtree(tmp_path / "nats")
+            (tmp_path / "copy").rename(tmp_path / "nats")
+            await own_nats.start()
+            later = Desk(place, stream)
+            await place.run(later.offers)
+            await later.becomes("work.acme.ada.t1", "work.acme.ada.t2")
+            again = (await later.ask("STREAM.INFO.WORK_0"))["state"]["last_seq"]
+            await place.run(Desk(place, stream).offers)
+            assert (await later.ask("STREAM.INFO.WORK_0"))["state"]["last_seq"] == again, "what is full is not filled"
+        await stream.close()
+
+    async def test_that_lost_something_is_filled_though_the_filling_ended_half_way(self, desk: Desk) -> None:
+        await desk.task("t1")
+        await desk.place.run(desk.offers)
+        await desk.queue.withdraw([("acme", "t1")])
+        assert await desk.queue.prepare(desk.queue.sequence + 1)
+        await desk.queue.offer([Item("acme", "ada", "t2", {})])
+        assert await desk.queue.prepare(desk.queue.sequence)
+        await desk.place.run(desk.offers)
+        assert await desk.offered() == {"work.acme.ada.t1", "work.acme.ada.t2"}
+        assert not await desk.queue.prepare(desk.queue.sequence)
 
     async def test_of_another_shard_has_the_same_subjects(self, nats_url: str, settings: Settings) -> None:
         own = settings.model_copy(update={"shard": 3})
         stream = await NatsEventStream.connect(nats_url, own)
         queue = NatsWorkQueue(stream, own)
-        await queue.prepare()
+        await queue.prepare(0)
         await queue.offer([Item("acme", "ada", f"t{number}", {}) for number in range(1_500)])
         client = await stream.client()
         found = await client.api("STREAM.INFO.WORK_3", {"subjects_filter": "work.acme.ada.t1499"})
