@@ -15,7 +15,10 @@ Connection = psycopg.AsyncConnection[Any]
 
 _ENSURE = "INSERT INTO checkpoint (consumer, shard, position, version, kind) VALUES (%s, %s, 0, %s, %s) ON CONFLICT DO NOTHING"
 _READ = "SELECT position, version, paused, rebuild FROM checkpoint WHERE consumer = %s AND shard = %s"
-_MOVE = "UPDATE checkpoint SET position = %s WHERE consumer = %s AND shard = %s AND position = %s RETURNING consumer, shard, position"
+_MOVE = """
+UPDATE checkpoint SET position = %s WHERE consumer = %s AND shard = %s AND position = %s AND position <= %s
+RETURNING consumer, shard, position
+"""
 _STAY = "SELECT %s::text AS consumer, %s::int AS shard, %s::bigint AS position"
 _RESTART = "UPDATE checkpoint SET position = %s, version = %s, rebuild = false WHERE consumer = %s AND shard = %s AND position = %s"
 _PARK = """
@@ -140,8 +143,11 @@ class Checkpoints:
         return Checkpoint(*row)
 
     async def move(self, connection: Connection, before: int, after: int, effects: Sequence[Effect] = ()) -> None:
-        """Compare and set, and the effects with it. Raises CheckpointMoved if another runner was faster: then nothing is done."""
-        if not await _with_effects(connection, _MOVE, (after, self.consumer, self.shard, before), effects):
+        """Compare and set, and the effects with it.
+
+        Raises CheckpointMoved, with nothing done, if another runner was faster or the checkpoint would go back.
+        """
+        if not await _with_effects(connection, _MOVE, (after, self.consumer, self.shard, before, after), effects):
             raise CheckpointMoved
 
     async def write(self, connection: Connection, position: int, effects: Sequence[Effect]) -> None:

@@ -59,10 +59,10 @@ def message(body: Body, expected_last: int, reply: bytes) -> bytes:
     return _frame(subject + b" " + reply, header, payload)
 
 
-def chain(bodies: Sequence[Body], expected_last: int, reply: bytes) -> bytes:
-    """Messages that each follow the one before it: if the last one is stored, and says so, all are."""
-    frames = [message(body, position, b"") for position, body in enumerate(bodies[:-1], expected_last)]
-    return b"".join((*frames, message(bodies[-1], expected_last + len(bodies) - 1, reply)))
+def chain(bodies: Sequence[Body], expected_last: int, replies: Sequence[bytes]) -> bytes:
+    """Messages that each follow the one before it. Each is answered: that the last one was stored does not say so of those before it."""
+    numbered = enumerate(zip(bodies, replies, strict=True), expected_last)
+    return b"".join(message(body, position, reply) for position, (body, reply) in numbered)
 
 
 def batch(bodies: Sequence[Body], batch_id: bytes, expected_last: int, reply: bytes) -> tuple[bytes, bytes]:

@@ -13,7 +13,6 @@ from secrets import token_hex
 from typing import Any, Self
 from weakref import WeakSet
 
-import orjson
 import structlog
 
 from infra.adapters import nats_frames as frames
@@ -22,17 +21,16 @@ from infra.adapters.event_store import Record
 from infra.adapters.event_stream import (
     ConsumerGone,
     EventTooLarge,
-    FencedOff,
     Flight,
     StreamGone,
     StreamRefused,
     StreamState,
     StreamUnavailable,
 )
-from infra.adapters.nats_client import Sink, StreamClient, raise_for
+from infra.adapters.nats_client import Sink, StreamClient
+from infra.adapters.nats_flight import land
 from infra.adapters.nats_pull import NatsPullLoop
 from infra.adapters.wakes import Wakes
-from infra.errors import Fault
 from infra.faults import crash_point
 from infra.settings import Settings
 
@@ -45,7 +43,6 @@ CHAIN_EVENTS_MAX = 8
 
 _CONNECT_S_MAX = 5.0
 _HEADER_BYTES_MAX = 512
-_WRONG_LAST_SEQUENCE = (10071, 10164)
 _NO_MESSAGE_FOUND = 10037
 
 
@@ -221,17 +218,21 @@ class NatsEventStream:
     async def send_bodies(self, bodies: Sequence[frames.Body], expected_last: int) -> Flight:
         """Send messages of any stream of the account as one batch, fenced like `send`."""
         client = await self.client()
-        reply, answer = client.expect()
         if len(bodies) <= CHAIN_EVENTS_MAX:
-            client.send(frames.chain(bodies, expected_last, reply))
+            # Each has to be asked for: where the message of another takes the place of one, those behind it fit again.
+            asked = [client.expect() for _ in bodies]
+            client.send(frames.chain(bodies, expected_last, [reply for reply, _ in asked]))
         else:
+            asked = [client.expect()]
             batch_id = b"%b-%d" % (self._run_id, next(self._batches))
-            staged, commit = frames.batch(bodies, batch_id, expected_last, reply)
+            staged, commit = frames.batch(bodies, batch_id, expected_last, asked[0][0])
             client.send(staged)
             crash_point("relay.mid_batch")
             client.send(commit)
         flight = Flight(expected_last + len(bodies), asyncio.get_running_loop().create_future())
-        answer.add_done_callback(partial(_land, flight))
+        answers = [answer for _, answer in asked]
+        for answer in answers:
+            answer.add_done_callback(partial(land, flight, answers))
         try:
             await client.drain()
         except StreamUnavailable:
@@ -272,26 +273,3 @@ class NatsEventStream:
         await asyncio.gather(self._opening, return_exceptions=True)
         if self._client is not None:
             await self._client.close()
-
-
-def _land(flight: Flight, answer: "asyncio.Future[bytes]") -> None:
-    """Turn the answer to a batch, which is never cancelled, into the end of its flight."""
-    fault = answer.exception() or _fault_in(answer.result(), flight.last)
-    if flight.landed.done():
-        return
-    if fault is None:
-        flight.landed.set_result(None)
-    else:
-        flight.landed.set_exception(fault)
-
-
-def _fault_in(answer: bytes, last: int) -> Fault | None:
-    """Why a batch was not stored, None if it was. Format: the PubAck of the JetStream API."""
-    try:
-        found = orjson.loads(answer)
-        raise_for(found.get("error"))
-    except StreamRefused as refused:
-        return FencedOff(str(refused)) if refused.err_code in _WRONG_LAST_SEQUENCE else refused
-    except (Fault, ValueError) as other:
-        return other if isinstance(other, Fault) else StreamRefused("The answer to a batch is no PubAck.")
-    return None if found["seq"] == last else FencedOff(f"The batch was to end at {last} and ended at {found['seq']}.")

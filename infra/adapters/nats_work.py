@@ -59,6 +59,7 @@ class NatsWorkQueue:
         if filled and self.sequence < sequence:
             # Where this ends before it is filled, the next one has to see that, whatever the sequence is by then.
             await self._note({})
+            await client.api(f"STREAM.PURGE.{self.name}")  # what has ended since is among it
             filled = False
         return not filled
 

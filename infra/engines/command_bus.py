@@ -171,6 +171,7 @@ class CommandBus:
             request.waits = True
             return None
         request.under_way = [c.stream.tail for c in request.looked_at if c.stream.tail is not None]
+        request.decided_at = request.versions()
         return outcome
 
     async def _finish(self, request: Request, outcome: Outcome) -> Appended:
@@ -181,7 +182,10 @@ class CommandBus:
                 try:
                     answer = await outcome
                 except StreamMoved as moved:
-                    self._step_back(request)
+                    if moved.details.get("actual", moved.details["expected"]) < moved.details["expected"]:
+                        self._forget(request)  # the log has gone back: what is known of the stream is not in it
+                    else:
+                        self._step_back(request)
                     named = request.expected_version is not None and moved.details["stream_id"] == request.streams()[0]
                     named = named and not isinstance(moved, BasisLost)
                     retries_left -= 1
@@ -204,11 +208,12 @@ class CommandBus:
                     if request.under_way:
                         await asyncio.wait(request.under_way)
                     if all(came_true(append) for append in request.under_way):
-                        if outcome is None and request.remember and type(request.command).public:
+                        if outcome is not None or not request.remember or not type(request.command).public:
+                            return await self._unchanged(request, outcome)
+                        if request.versions() == request.decided_at:
                             # That there was nothing to do is an answer too: later there might be.
                             outcome = self._submit(request, request.looked_at)
                             continue
-                        return await self._unchanged(request, outcome)
             request.fresh = request.fresh.union(request.streams())
             outcome = await self._begin(request)
 

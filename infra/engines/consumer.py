@@ -117,6 +117,7 @@ class Consumer:
         await connection.execute("SET synchronous_commit = off")
         checkpoint = await self._checkpoints.read(connection)
         self._stored = checkpoint.position
+        await self._feed.confirm(self._stored)
         await self._begin(connection, self._stored)
         self.position = self._stored
         clock, look_at = asyncio.get_running_loop().time, 0.0

@@ -18,6 +18,11 @@ from infra.settings import Settings
 
 log = structlog.get_logger()
 
+
+class LogWentBack(Exception):
+    """The log has lost its end, as after a failover to a server that lacked it: this process must forget what it knows, and so end."""
+
+
 Source = Callable[[int], AsyncIterator[list[Record]]]
 """Given a position, yields the records after it as they come, with an empty list after a silence. Raises a Fault when it breaks."""
 
@@ -189,8 +194,10 @@ class Feed:
             if waiting.types is None or not types.isdisjoint(waiting.types):
                 _end(waiting.grown)
             elif waiting.passed is not None and not waiting.grown.done():
-                waiting.position = self.position
-                waiting.passed(self.position)
+                # Who reads the log itself may be further than this feed, and must not be sent back.
+                if self.position > waiting.position:
+                    waiting.position = self.position
+                    waiting.passed(self.position)
             elif self.position >= waiting.until:
                 _end(waiting.grown)
 
@@ -236,6 +243,18 @@ class Feed:
             timer.cancel()
             self._waiting.discard(waiting)
         return waiting.position
+
+    async def confirm(self, position: int) -> None:
+        """See whether the log has what this would give after a position: a server that took over may lack it. Raises LogWentBack."""
+        known = [record for record in self._ring if record.position > position]
+        while known:
+            part = known[: self._settings.catch_up_batch_events_max]
+            found = await self._store.read(part[0].position - 1, len(part), until=part[-1].position)
+            if not found or any(record.id != then.id for record, then in zip(found, part, strict=False)):
+                raise LogWentBack(
+                    f"The log does not have event {part[0].position}, or one behind it, as it was read before."
+                )
+            del known[: len(found)]
 
     def source_lag(self) -> dict[str, Any]:
         """For metrics: the newest position and how many events are held in memory."""

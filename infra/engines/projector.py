@@ -24,6 +24,9 @@ from infra.settings import Settings
 Connection = psycopg.AsyncConnection[Any]
 
 
+_REBUILD = "UPDATE checkpoint SET rebuild = true WHERE consumer = %s AND shard = %s"
+
+
 class Decoder(Protocol):
     """What consumers need of events/catalog.py."""
 
@@ -67,6 +70,9 @@ class Projector:
         found = await (await connection.execute("SELECT to_regclass(%s)", (f'"{self._table.name}"',))).fetchone()
         if found is None or found[0] is None:
             await connection.execute(self._table.create().encode())
+            if position:
+                # It was there once. Without it the rows of all that came before would be missing for good.
+                await connection.execute(_REBUILD, (self.name, self._store.shard))
 
     async def effects(self, connection: Connection, records: Sequence[Record], position: int) -> list[Effect]:
         return await self._fold(connection, self._table, records)

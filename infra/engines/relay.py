@@ -30,6 +30,8 @@ ATTEMPTS_MAX = 8
 RETRY_S_MIN, RETRY_S_MAX = 0.05, 2.0
 SETTLE_SAMPLES, AUDIT_SAMPLES = 4, 1
 """How many events of the stream are compared with the log. For each, JetStream reads a block of up to 8 MiB and keeps it for seconds."""
+SETTLE_NEWEST = 16
+"""And the newest ones: where another message came in between small batches it is among those, two flights of up to eight."""
 _SIZE_SAMPLES = 200
 _MESSAGE_BYTES_EXTRA = 160
 """What JetStream stores for a message beside its payload: subject, batch headers, record header and hash."""
@@ -230,7 +232,7 @@ class Relay:
         try:
             state = await self._stream.state()
             head = await self._store.head()
-            flaw = await self._flaw(state, head, SETTLE_SAMPLES)
+            flaw = await self._flaw(state, head, SETTLE_SAMPLES, SETTLE_NEWEST)
             if flaw is None and not await self._stream.adopt():
                 flaw = Flaw("config", "the stream is of another kind")
         except StreamGone:
@@ -250,7 +252,7 @@ class Relay:
         self._metrics.heals.labels(flaw.cause).inc()
         log.warning("relay heals the stream", shard=self._stream.shard, cause=flaw.cause, detail=flaw.detail)
 
-    async def _flaw(self, state: StreamState, end: int, samples: int) -> Flaw | None:
+    async def _flaw(self, state: StreamState, end: int, samples: int, newest: int = 0) -> Flaw | None:
         """What is wrong with a stream that may reach up to `end`, None if it is as the log says."""
         if not state.whole:
             return Flaw(
@@ -263,6 +265,7 @@ class Relay:
         if not state.messages:
             return None
         positions = {self._suspect, *(random.randint(state.first, state.last) for _ in range(samples))}
+        positions.update(range(state.last - newest, state.last))
         for position in sorted(each for each in positions if state.first <= each < state.last):
             if await self._differs(position, await self._stream.event_id(position)):
                 self._suspect = position  # so that who heals finds it again

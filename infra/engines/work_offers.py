@@ -107,6 +107,7 @@ class WorkOffers:
         """Make the queue if there is none, and fill it with what is open."""
         async with self._lock:
             if not await self._queue.prepare(self._filled_to):
+                self._filled_to = self._queue.sequence
                 return
             size, until = self._settings.catch_up_batch_events_max, self._reached or 0
             async for records, _ in read_ahead(self._store, 0, until, list(self._begins), size):

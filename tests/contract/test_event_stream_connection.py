@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
 from infra.adapters import nats_pull
 from infra.adapters.event_store import Record
+from infra.adapters.event_stream import FencedOff, Flight, StreamRefused
+from infra.adapters.nats_flight import land
 from infra.adapters.nats_stream import NatsEventStream
 from infra.embedded.nats import EmbeddedNats
 from infra.ids import new_id
@@ -77,3 +80,30 @@ class TestADelivery:
         assert found == [f"evt.t{at}" for at in range(1, 8)]
         assert len(delivery._subjects) <= 2
         await delivery.close()
+
+
+class TestAFewMessages:
+    @pytest.mark.parametrize("count", [3, 9])
+    async def test_are_not_taken_for_stored_behind_the_message_of_another(
+        self, stream: NatsEventStream, count: int
+    ) -> None:
+        await stream.publish_batch([record(at, "acme") for at in range(1, 6)], 0)
+        client = await stream.client()
+        await client.publish("evt.acme.agent.started", b"not ours")
+        await client.flush()
+        with pytest.raises(FencedOff):
+            await stream.publish_batch([record(at, "acme") for at in range(6, 6 + count)], 5)
+
+    @pytest.mark.parametrize("answer", [b"{}", b"[]", b'{"seq": 3}', b"ok", b""])
+    async def test_have_come_to_an_end_whatever_is_answered(self, answer: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        answers, flight = [loop.create_future(), loop.create_future()], Flight(4, loop.create_future())
+        for each in answers:
+            each.add_done_callback(partial(land, flight, answers))
+        answers[1].set_result(b'{"seq": 4}')
+        await asyncio.sleep(0)
+        assert not flight.landed.done()
+        answers[0].set_result(answer)
+        await asyncio.wait([flight.landed], timeout=1)
+        assert flight.landed.done()
+        assert isinstance(flight.landed.exception(), StreamRefused) == (answer != b'{"seq": 3}')

@@ -2,6 +2,9 @@
 
 import asyncio
 
+import pytest
+
+from infra.adapters.event_store import Appended
 from infra.engines.command_bus import CommandBus
 from tests.infra.boxes import EmptyBox, FillBox, MakeBox, SlowStore, origin
 
@@ -61,3 +64,35 @@ class TestWhoComesSecond:
         answers = await asyncio.gather(bus.execute(MakeBox(box_id="1"), origin()), return_exceptions=True)
         assert [type(answer).__name__ for answer in answers] == ["BoxAlreadyMade"]
         assert (await bus.execute(FillBox(box_id="1"), origin())).version == 2
+
+
+class TestALogThatHasLostItsEnd:
+    async def test_is_read_again_from_its_beginning(self, bus: CommandBus, store: SlowStore) -> None:
+        """As after a failover to a server that lacked the last transaction."""
+        await bus.execute(MakeBox(box_id="1", size=100), origin())
+        await fill(bus, 2)
+        store._log.pop()
+        store._versions["acme", "box-1"] -= 1
+        await fill(bus)
+        assert (await bus.state("acme", "box-1", fresh=True)).content == 2
+
+
+class TestNothingToDo:
+    async def test_is_no_answer_once_the_stream_has_moved_on(
+        self, bus: CommandBus, store: SlowStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await bus.execute(MakeBox(box_id="1", size=10), origin())
+        answered, asked, go = store.answer, asyncio.Event(), asyncio.Event()
+
+        async def slow(tenant_id: str, command_id: str, fingerprint: bytes) -> Appended | None:
+            asked.set()
+            await go.wait()
+            return await answered(tenant_id, command_id, fingerprint)
+
+        monkeypatch.setattr(store, "answer", slow)
+        emptying = asyncio.create_task(bus.execute(EmptyBox(box_id="1"), origin("c1"), remember=True))
+        await asked.wait()
+        await bus.execute(FillBox(box_id="1", amount=3), origin())
+        go.set()
+        assert (await emptying).version == 3
+        assert (await bus.state("acme", "box-1", fresh=True)).content == 0

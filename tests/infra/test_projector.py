@@ -167,6 +167,20 @@ class TestARebuild:
             ("c", 1),
         ]
 
+    async def test_comes_where_the_table_is_gone(self, place: Place) -> None:
+        await carry_out(place, *STORY)
+        await place.run(projector(place))
+        await place.rows('DROP TABLE "box_board"')
+        async with place.running(projector(place)):
+
+            async def all_are_there() -> bool:
+                return (
+                    await place.rows("SELECT to_regclass('box_board') IS NULL") == [(False,)]
+                    and await rows(place) == ROWS
+                )
+
+            await until_so(all_are_there)
+
     async def test_parks_what_it_cannot_handle(self, place: Place) -> None:
         cause = Cause(4)
         await carry_out(place, *STORY)

@@ -220,3 +220,14 @@ class TestAZombie:
             await zombie.publish_batch(stale, 1_900)
         await world.becomes_equal()
         await zombie.close()
+
+
+async def test_the_message_of_another_before_a_few_events_is_noticed_and_gone(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        (await world.stream.client()).send(b"PUB evt.acme.agent.started  2\r\n{}\r\n")
+        await append(world.store, 3, 3)
+        world.stream.wake()
+        async with asyncio.timeout(10):
+            while not world.heals("other"):
+                await asyncio.sleep(0.02)
+        await world.becomes_equal()

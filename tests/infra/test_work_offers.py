@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +144,8 @@ class TestTheQueue:
             shutil.copytree(tmp_path / "nats", tmp_path / "copy")
             await own_nats.start()
             await desk.task("t2")
+            await desk.task("t3")
+            await place.write("task-t1", "task.cancelled")
             await place.run(desk.offers)
             own_nats.kill()
             await until(lambda: not own_nats.alive)
@@ -152,11 +154,40 @@ class TestTheQueue:
             await own_nats.start()
             later = Desk(place, stream)
             await place.run(later.offers)
-            await later.becomes("work.acme.ada.t1", "work.acme.ada.t2")
+            await later.becomes("work.acme.ada.t2", "work.acme.ada.t3")
             again = (await later.ask("STREAM.INFO.WORK_0"))["state"]["last_seq"]
             await place.run(Desk(place, stream).offers)
             assert (await later.ask("STREAM.INFO.WORK_0"))["state"]["last_seq"] == again, "what is full is not filled"
         await stream.close()
+
+    async def test_of_which_nothing_was_kept_is_known_as_it_is(self, desk: Desk) -> None:
+        await desk.task("t1")
+        await desk.place.run(desk.offers)
+        await desk.place.rows("DELETE FROM work_queue")
+        await desk.place.run(desk.offers)
+        assert await desk.place.rows("SELECT sequence FROM work_queue") == [(desk.queue.sequence,)]
+        assert desk.queue.sequence > 0
+
+    async def test_has_all_offers_though_another_process_offers_between_two_of_them(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await desk.task("t0")
+        await desk.place.run(desk.offers)
+        stopped = NatsWorkQueue(desk.stream, desk.place.settings)
+        await stopped.prepare(0)
+        for number in (1, 2, 3):
+            await desk.task(f"t{number}")
+        offer, woken = desk.queue.offer, asyncio.Event()
+
+        async def beside(items: Sequence[Item]) -> None:
+            if items and not woken.is_set():
+                woken.set()
+                await stopped.offer([Item("acme", "ada", "t0", {})])
+            await offer(items)
+
+        monkeypatch.setattr(desk.queue, "offer", beside)
+        await desk.place.run(desk.offers)
+        assert await desk.offered() == {f"work.acme.ada.t{number}" for number in range(4)}
 
     async def test_that_lost_something_is_filled_though_the_filling_ended_half_way(self, desk: Desk) -> None:
         await desk.task("t1")
