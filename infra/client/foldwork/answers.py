@@ -42,6 +42,10 @@ def _place(wrong: Mapping[str, Any]) -> str:
     return str(wrong.get("pointer") or wrong.get("parameter") or "the body")
 
 
+CONTENDED = frozenset({"version-conflict", "stream-moved", "basis-lost"})
+"""Others wrote to the same stream all the time: to whoever named no version that is no refusal, but a reason to ask again."""
+
+
 class Unavailable(Exception):
     """Foldwork did not answer in time. A command may have been carried out; to repeat it under the same id is safe."""
 

@@ -17,7 +17,7 @@ import httpx
 import orjson
 from nats.errors import Error as NatsError
 
-from foldwork.answers import Answer, Refused, Unavailable, too_large
+from foldwork.answers import CONTENDED, Answer, Refused, Unavailable, too_large
 from foldwork.command_channel import HEADER_BYTES_MAX
 from foldwork.connection import Connection
 
@@ -94,7 +94,16 @@ class Client:
         }
         headers = self._headers | {name: value for name, value in given.items() if value is not None}
         send = self._over_http if self._nats is None else self._over_nats
-        answer = await self._until_answered(lambda: send(command, dict(fields or {}), headers))
+
+        async def ask() -> Answer:
+            try:
+                return await send(command, dict(fields or {}), headers)
+            except Refused as refused:
+                if expected_version is None and refused.code in CONTENDED:
+                    raise Unavailable(str(refused)) from refused
+                raise
+
+        answer = await self._until_answered(ask)
         self.position = max(self.position, answer.position)
         return answer
 

@@ -16,7 +16,7 @@ import orjson
 from nats.aio.client import Client as Nats
 from nats.errors import Error as NatsError
 
-from foldwork.answers import Answer, Refused, Unavailable, too_large
+from foldwork.answers import CONTENDED, Answer, Refused, Unavailable, too_large
 from foldwork.ending import end
 
 REQUESTS_IN_FLIGHT_MAX = 2
@@ -133,6 +133,8 @@ def _settle(sending: _Sending, result: Mapping[str, Any]) -> bool:
     status = result["status"]
     sending.breakdowns += status == 500
     if status > 500 or (status == 500 and sending.breakdowns < BREAKDOWNS_MAX):
+        return False
+    if status == 409 and Refused(result).code in CONTENDED:
         return False
     if not sending.answer.done():
         if status < 300:

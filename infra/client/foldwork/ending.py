@@ -31,3 +31,9 @@ async def ended(work: Coroutine[Any, Any, T], s_max: float | None = None) -> T:
         return task.result()
     finally:
         await end(task)
+
+
+def is_stopped() -> bool:
+    """Whether somebody has cancelled the task that runs: else a CancelledError is that of something it waited for."""
+    running = asyncio.current_task()
+    return running is not None and running.cancelling() > 0

@@ -15,6 +15,7 @@ from typing import Any
 
 from foldwork.answers import Refused, Unavailable
 from foldwork.client import Client
+from foldwork.ending import end, is_stopped
 from foldwork.event_tail import subscribe
 from foldwork.job import FunctionHandler, Gpu, Job, JobHandler, text_of
 from foldwork.node_registration import Capacity, leave, pages, register
@@ -23,6 +24,7 @@ log = logging.getLogger("foldwork")
 
 PAUSE_S = 1.0
 DRAIN_POLL_S = 0.25
+CANCEL_AGAIN_S = 10.0
 ACTOR_CHARACTERS_MAX = 190
 _ASSIGNED, _LOST = "job.assigned", ("job.cancelled", "job.requeued")
 _OVER = frozenset({"stale-attempt", "job-not-assigned", "job-already-ended", "job-unknown", "command-id-reused"})
@@ -66,6 +68,7 @@ class Node:
         self._handlers: dict[str, JobHandler] = {}
         self._doing: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._draining = asyncio.Event()
+        self._followed = 0
         self._client: Client
 
     def add(self, kind: str, handler: JobHandler) -> None:
@@ -128,7 +131,7 @@ class Node:
             try:
                 await _until(drained, work)
             finally:
-                await _cancel(*work, *self._doing.values())
+                await end(*work, *self._doing.values(), again_s=CANCEL_AGAIN_S)
 
     async def _beat(self) -> None:
         while True:
@@ -164,6 +167,7 @@ class Node:
         async for event in subscribe(self._queries, tenant=self.tenant, after=after, types=types):
             if event.data.get("node_id") != self.node_id:
                 continue
+            self._followed = event.position
             key = (event.subject.removeprefix("job-"), int(event.data["attempt"]))
             if event.type == _ASSIGNED:
                 self._take(key, event.position, _gpus(event.data))
@@ -201,8 +205,8 @@ class Node:
         doing.add_done_callback(ended)
 
     async def _do(self, job_id: str, attempt: int, position: int, gpus: tuple[Gpu, ...]) -> None:
-        # Where it was done by this worker already, that is in the row by then.
-        seen = max(position, self._client.position)
+        # Where it was done by this worker already, or is no longer wanted here, that is in the row by then.
+        seen = max(position, self._client.position, self._followed)
         row = await self._answered(lambda: self._client.query(f"/v1/jobs/{job_id}", min_position=seen))
         if (row["node_id"], row["attempt"]) != (self.node_id, attempt) or row["status"] not in ("assigned", "running"):
             return
@@ -233,10 +237,10 @@ class Node:
             return "FailJob", {"error": f"The node {self.name} does no jobs of the kind {job.kind}."}
         try:
             return "CompleteJob", {"result": await handler.do(job)}
-        except (Exception, asyncio.CancelledError) as error:
-            doing = asyncio.current_task()
-            if isinstance(error, asyncio.CancelledError) and doing is not None and doing.cancelling():
-                raise
+        except (Exception, asyncio.CancelledError, SystemExit) as error:
+            if is_stopped():
+                # Whatever it says to that: it has not failed, and is done again elsewhere.
+                raise asyncio.CancelledError from error
             # What is raised without anybody having stopped the job: something that the handler waited for was cancelled.
             log.warning("job %s, attempt %d, failed: %s", job.id, job.attempt, type(error).__name__)
             return "FailJob", {"error": text_of(error)}
@@ -264,12 +268,6 @@ async def _until(last: "asyncio.Task[None]", work: list["asyncio.Task[None]"]) -
         done, going = await asyncio.wait(going, return_when=asyncio.FIRST_COMPLETED)
         for each in done:
             each.result()
-
-
-async def _cancel(*tasks: "asyncio.Task[None]") -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _gpus(found: Mapping[str, Any]) -> tuple[Gpu, ...]:

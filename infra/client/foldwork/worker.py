@@ -20,7 +20,7 @@ from nats.errors import Error as NatsError
 from foldwork.answers import Refused
 from foldwork.command_channel import CommandChannel
 from foldwork.connection import Connection
-from foldwork.ending import end, ended
+from foldwork.ending import end, ended, is_stopped
 from foldwork.task import Task
 from foldwork.work_pull import Delivery, WorkPull
 
@@ -138,8 +138,10 @@ class Worker:
             try:
                 await ended(self._pull.run())
             finally:
-                await self._finish_all()
-                beating.cancel()
+                try:
+                    await self._finish_all()
+                finally:
+                    beating.cancel()
         finally:
             await self._commands.close()
             await self._nats.close()
@@ -224,16 +226,22 @@ class Worker:
                 raise
         try:
             result = await self._handle(task)
+        except (Exception, asyncio.CancelledError, SystemExit) as error:
+            if isinstance(error, asyncio.CancelledError) and is_stopped():
+                raise
+            await self._fail(task, error)
+            return
+        try:
             if not task.handed_over:
                 await task.send("CompleteTask", end, result=result)
         except Refused as refused:
             if refused.code in _OVER:
                 raise
             await self._fail(task, refused)
-        except Exception as error:
-            await self._fail(task, error)
+        except Exception as unfit:
+            await self._fail(task, unfit)
 
-    async def _fail(self, task: Task, error: Exception) -> None:
+    async def _fail(self, task: Task, error: BaseException) -> None:
         """Unless somebody else has it by now."""
         log.warning("task %s failed: %s", task.id, type(error).__name__)
         if not task.handed_over:
@@ -260,9 +268,11 @@ class Worker:
 
     async def _finish_all(self) -> None:
         """Let tasks end, for a bounded time; what does not is given back to the queue at once."""
-        if self._doing:
-            await asyncio.wait(self._doing, timeout=STOP_S_MAX)
-        await end(*self._doing, again_s=STOP_S_MAX)
+        try:
+            if self._doing:
+                await asyncio.wait(self._doing, timeout=STOP_S_MAX)
+        finally:
+            await end(*self._doing, again_s=STOP_S_MAX)
 
 
 def _actor(name: str) -> str:
@@ -270,6 +280,6 @@ def _actor(name: str) -> str:
     return "".join(character if "!" <= character <= "~" else "_" for character in name)[:190]
 
 
-def _text(error: Exception) -> str:
+def _text(error: BaseException) -> str:
     text = str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {error}"
     return text.replace("\x00", "").encode(errors="replace").decode()[:ERROR_CHARACTERS_MAX]

@@ -140,7 +140,11 @@ class TestATask:
         @worker.task
         async def handle(task: Task) -> None:
             begun.append(task.attempt)
-            raise asyncio.CancelledError  # what is left of a worker that dies: neither an end nor an acknowledgement
+            # What is left of a worker that dies: neither an end nor an acknowledgement.
+            running = asyncio.current_task()
+            assert running is not None
+            running.cancel()
+            await asyncio.sleep(60)
 
         async with working(worker):
             await system.request("t1")

@@ -1,0 +1,129 @@
+"""How a worker ends a task whose handler ends in a way of its own, or whose commands meet others."""
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from foldwork import Task
+from infra.adapters.event_store import StreamMoved
+from infra.engines.command_bus import CommandBus
+from tests.infra.client.worker_world import World, summarise, working
+
+pytestmark = pytest.mark.servers
+
+
+class TestAHandler:
+    async def test_that_waited_for_something_cancelled_fails_its_task_at_once(self, system: World) -> None:
+        worker = system.worker()
+        begun: list[int] = []
+
+        @worker.task
+        async def handle(task: Task) -> None:
+            begun.append(task.attempt)
+            other = asyncio.create_task(asyncio.sleep(60))
+            other.cancel()
+            await other
+
+        async with working(worker):
+            await system.request("t1", input={})
+            await system.ended("t1")
+        assert begun == [1]
+        assert "failed" in await system.types("t1")
+
+    @pytest.mark.parametrize("in_thread", [False, True])
+    async def test_that_exits_fails_its_task_and_not_the_worker(self, system: World, in_thread: bool) -> None:
+        worker = system.worker()
+
+        async def handle(task: Task) -> str:
+            if task.id == "t1":
+                sys.exit(3)
+            return "done"
+
+        def handle_in_thread(task: Task) -> str:
+            if task.id == "t1":
+                sys.exit(3)
+            return "done"
+
+        worker.task(handle_in_thread if in_thread else handle)
+        async with working(worker):
+            await system.request("t1", input={})
+            await system.ended("t1")
+            await system.request("t2", input={})
+            await system.ended("t2")
+        assert "failed" in await system.types("t1")
+        assert "completed" in await system.types("t2")
+
+    async def test_that_is_refused_something_about_another_task_fails_its_own(self, system: World) -> None:
+        worker = system.worker()
+
+        @worker.task
+        async def handle(task: Task) -> None:
+            if task.id == "t1":
+                await system.commands.send("CancelTask", {"task_id": "t0", "reason": "not wanted"})
+
+        async with working(worker):
+            await system.request("t0", input={})
+            await system.ended("t0")
+            await system.request("t1", input={})
+            await system.ended("t1")
+        assert "failed" in await system.types("t1")
+
+
+class TestACommandOfAWorker:
+    @pytest.mark.parametrize("name", ["StartTask", "CompleteTask"])
+    async def test_that_others_get_in_the_way_of_is_sent_again(
+        self, system: World, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        plain, refused = CommandBus.execute_many, []
+
+        async def execute_many(self: CommandBus, requests: Sequence[Any]) -> list[Any]:
+            if not refused and any(type(request[0]).__name__ == name for request in requests):
+                refused.append(name)
+                return [StreamMoved("task-t1", 2, 3)] * len(requests)
+            return await plain(self, requests)
+
+        monkeypatch.setattr(CommandBus, "execute_many", execute_many)
+        worker = system.worker()
+        summarise(worker)
+        async with working(worker):
+            await system.request("t1", input={"text": "much"})
+            await system.ended("t1")
+        assert refused == [name]
+        assert "completed" in await system.types("t1")
+
+
+class TestTheSecondSignal:
+    async def test_gives_back_at_once_what_is_being_done(self, system: World) -> None:
+        program = """
+import asyncio, sys
+from foldwork import Worker
+worker = Worker(sys.argv[1], tenant="acme", agent="summariser", capabilities=["summarise"], ack_wait_s=20.0)
+@worker.task
+async def handle(task):
+    print("begun", flush=True)
+    await asyncio.sleep(3600)
+worker.run()
+"""
+        process = await system.process(program)
+        await system.request("t1", input={})
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"begun\n"
+        process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.wait(), 5)
+        since = time.monotonic()
+        worker = system.worker(ack_wait_s=20.0)
+
+        @worker.task
+        async def handle(task: Task) -> int:
+            return task.attempt
+
+        async with working(worker):
+            await system.ended("t1")
+        assert time.monotonic() - since < 5
