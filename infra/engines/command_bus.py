@@ -171,7 +171,6 @@ class CommandBus:
             request.waits = True
             return None
         request.under_way = [c.stream.tail for c in request.looked_at if c.stream.tail is not None]
-        request.decided_at = request.versions()
         return outcome
 
     async def _finish(self, request: Request, outcome: Outcome) -> Appended:
@@ -210,12 +209,19 @@ class CommandBus:
                     if all(came_true(append) for append in request.under_way):
                         if outcome is not None or not request.remember or not type(request.command).public:
                             return await self._unchanged(request, outcome)
-                        if request.versions() == request.decided_at:
-                            # That there was nothing to do is an answer too: later there might be.
+                        if self._nothing_to_do_now(request):
+                            # That is an answer too: later there might be.
                             outcome = self._submit(request, request.looked_at)
                             continue
             request.fresh = request.fresh.union(request.streams())
             outcome = await self._begin(request)
+
+    def _nothing_to_do_now(self, request: Request) -> bool:
+        """Whether that is still so, as of the versions that will be checked."""
+        missing: list[str] = []
+        with suppress(Rejection, WouldWait):
+            return not self._deciding.decide(request, missing)[0].events and not missing
+        return False
 
     def _written(self, request: Request, submitted: Submitted, answer: Appended) -> None:
         for change in request.looked_at:
@@ -265,9 +271,8 @@ class CommandBus:
             for event in change.events:
                 data = self._encode(event)
                 if len(data) > self._event_bytes_max:
-                    raise EventTooLarge(
-                        f"An event may be {self._event_bytes_max} bytes at most; this one has {len(data)}."
-                    )
+                    most = f"An event may be {self._event_bytes_max} bytes at most"
+                    raise EventTooLarge(f"{most}; this one has {len(data)}.")
                 events.append(NewEvent(event.type, event.version, data, new_uuid7()))
             writes.append(Write(change.stream_id, stream.version, events))
             if stream.tail is not None:
@@ -288,10 +293,8 @@ class CommandBus:
                 if stream.tail is None and stream.version:
                     change.before = CachedStream(stream.version, stream.state)
                 stream.state = change.decider.after(stream.state, change.events)
-                added = len(change.events)
-                stream.version += added
+                stream.version += (added := len(change.events))
                 stream.tail = submitted
                 if change.decider.snapshots is not None and stream.version % self._events_per_snapshot < added:
-                    # It has grown beyond another `events_per_snapshot`.
                     change.after = CachedStream(stream.version, stream.state)
         return submitted

@@ -50,9 +50,9 @@ Outcome = Submitted | Rejection | None
 class Request:
     """A command on its way.
 
-    `looked_at` are the streams of its last decision, `fresh` those that were read again before it. For a decision to write nothing
-    `under_way` are the appends that it was built on, `decided_at` the versions of the streams. `recalled` are the events of the stream
-    that the command recalls. `waits` if it could not be decided without waiting for something slow; `thought` is what came of that.
+    `looked_at` are the streams of its last decision, `fresh` those that were read again before it, and `under_way` the appends that
+    a decision to write nothing was built on. `recalled` are the events of the stream that the command recalls. `waits` if it could not be
+    decided without waiting for something slow; `thought` is what came of that.
     """
 
     command: Command
@@ -63,17 +63,12 @@ class Request:
     looked_at: Sequence[Change] = ()
     fresh: frozenset[str] = frozenset()
     under_way: Sequence[Submitted] = ()
-    decided_at: Sequence[int] = ()
     recalled: Sequence[Event] | None = None
     waits: bool = False
     thought: Thought | None = None
 
     def streams(self) -> list[str]:
         return [change.stream_id for change in self.looked_at]
-
-    def versions(self) -> list[int]:
-        """Where the streams are now that it looked at."""
-        return [change.stream.version for change in self.looked_at]
 
     def stream_keys(self) -> list[Key]:
         return [(self.origin.tenant_id, change.stream_id) for change in self.looked_at]

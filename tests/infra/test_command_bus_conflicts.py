@@ -6,6 +6,7 @@ import pytest
 
 from infra.adapters.event_store import Appended
 from infra.engines.command_bus import CommandBus
+from infra.engines.command_request import Request
 from tests.infra.boxes import EmptyBox, FillBox, MakeBox, SlowStore, origin
 
 
@@ -96,3 +97,21 @@ class TestNothingToDo:
         go.set()
         assert (await emptying).version == 3
         assert (await bus.state("acme", "box-1", fresh=True)).content == 0
+
+    async def test_is_answered_though_the_stream_never_rests(
+        self, bus: CommandBus, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await bus.execute(MakeBox(box_id="1", size=10), origin())
+        known = bus._known
+
+        async def moved_meanwhile(request: Request) -> Appended | None:
+            await bus.execute(FillBox(box_id="1", amount=3), origin())
+            await bus.execute(EmptyBox(box_id="1"), origin())
+            return await known(request)
+
+        monkeypatch.setattr(
+            bus, "_known", lambda request: moved_meanwhile(request) if request.remember else known(request)
+        )
+        async with asyncio.timeout(5):
+            answer = await bus.execute(EmptyBox(box_id="1"), origin("c1"), remember=True)
+        assert answer.version == 3
