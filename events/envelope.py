@@ -4,14 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 
-from pydantic import TypeAdapter
 from pydantic_core import from_json
 
 from events.event import Event
 
 E_co = TypeVar("E_co", bound=Event, covariant=True)
-
-_as_json = TypeAdapter(dict[str, str]).serializer.to_json
 
 
 class Origin(NamedTuple):
@@ -31,24 +28,25 @@ class Origin(NamedTuple):
     user_agent: str | None = None
     ip: str | None = None
 
-    def to_json(self) -> bytes:
-        """The metadata as it is stored: without the tenant and without what is not known."""
+    def metadata(self) -> dict[str, str]:
+        """What of it is stored with an event, as a JSON object: without the tenant and without what is not known."""
+        _, actor, command_id, correlation_id, causation_id, traceparent, source, user_agent, ip = self
         stored = {
-            "actor": self.actor,
-            "command_id": self.command_id,
-            "correlation_id": self.correlation_id,
-            "causation_id": self.causation_id,
+            "actor": actor,
+            "command_id": command_id,
+            "correlation_id": correlation_id,
+            "causation_id": causation_id,
         }
         # Field by field: a loop over them takes half as long again, for every command.
-        if self.traceparent is not None:
-            stored["traceparent"] = self.traceparent
-        if self.source is not None:
-            stored["source"] = self.source
-        if self.user_agent is not None:
-            stored["user_agent"] = self.user_agent
-        if self.ip is not None:
-            stored["ip"] = self.ip
-        return _as_json(stored)
+        if traceparent is not None:
+            stored["traceparent"] = traceparent
+        if source is not None:
+            stored["source"] = source
+        if user_agent is not None:
+            stored["user_agent"] = user_agent
+        if ip is not None:
+            stored["ip"] = ip
+        return stored
 
     @classmethod
     def from_json(cls, tenant_id: str, metadata: bytes) -> "Origin":

@@ -10,20 +10,23 @@ _pack = Struct(">QQ").pack
 _last_ms = 0
 _high = 0
 _low = 0
-_HIGH_BITS, _LOW_BITS, _STEP_BITS = 12, 61, 32
-_LOW_END = 1 << 62
+_HIGH_BITS, _LOW_BITS = 12, 61
+_LOW_FIRST, _LOW_END = 0b10 << 62, 0b11 << 62
 
 
 def new_uuid7() -> bytes:
-    """A UUIDv7 (RFC 9562) of 16 bytes; within a process each is greater than the one before. Unique, not secret."""
+    """A UUIDv7 (RFC 9562) of 16 bytes; within a process each is greater than the one before. Unique, not secret.
+
+    Each millisecond begins at a random one of 2^73, and counts up from there.
+    """
     global _last_ms, _high, _low
     now_ms = time.time_ns() // 1_000_000
-    _low += 1 + _random.getrandbits(_STEP_BITS)
+    _low += 1
     if now_ms > _last_ms or _low >= _LOW_END:
         _last_ms = max(now_ms, _last_ms + 1)
         _high = _last_ms << 16 | 0x7000 | _random.getrandbits(_HIGH_BITS)
-        _low = _random.getrandbits(_LOW_BITS)
-    return _pack(_high, 0b10 << 62 | _low)
+        _low = _LOW_FIRST | _random.getrandbits(_LOW_BITS)
+    return _pack(_high, _low)
 
 
 def uuid_text(raw: bytes) -> str:

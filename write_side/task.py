@@ -256,6 +256,8 @@ def _start(state: TaskState) -> list[TaskEvent]:
 
 
 def consults(command: TaskCommand, state: object) -> Sequence[str]:
+    if type(command) in _REPORTS:
+        return ()
     match command:
         case RequestTask(agent_id=str(agent_id)) | AssignTask(agent_id=agent_id):
             return (f"agent-{agent_id}",)

@@ -23,24 +23,23 @@ class Plan:
 
     def admit(self, append: Append) -> bool:
         """Take an append if it follows on from those already taken; otherwise it has to wait for the next call."""
-        tenant = append.tenant_id
+        tenant, writes, _, _, command_id, _, _ = append
         after = self.after
-        for write in append.writes:
-            if after.get((tenant, write.stream_id), write.expected) != write.expected:
+        for stream_id, expected, _ in writes:
+            if after.get((tenant, stream_id), expected) != expected:
                 return False
-        if append.command_id is not None:
-            command = (tenant, append.command_id)
+        if command_id is not None:
+            command = (tenant, command_id)
             if command in self.commands:
                 return False
             self.commands.add(command)
-        for stream_id, expected, events in append.writes:
+        for stream_id, expected, events in writes:
             key = (tenant, stream_id)
-            if key not in after:
-                self.before[key] = expected
+            self.before.setdefault(key, expected)
             after[key] = expected + len(events)
             self.events += len(events)
-            for event in events:
-                self.bytes += len(event.data)
+            for _, _, data, _ in events:
+                self.bytes += len(data)
         self.appends.append(append)
         return True
 

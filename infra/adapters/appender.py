@@ -23,7 +23,6 @@ from infra.adapters.event_store import (
     BasisLost,
     event_ids,
     has_lost_its_basis,
-    own_version,
 )
 from infra.cancellation import end
 from infra.errors import CommandIdReused, OutcomeUnknown, Overloaded, StoreUnavailable
@@ -108,16 +107,18 @@ class Appender:
         plan, held = Plan(), deque[Waiting]()
         staying: set[asyncio.Future[Appended]] = set()
         events_max, bytes_max = self._settings.append_events_max, self._settings.append_bytes_max
-        while self._waiting and plan.events < events_max and plan.bytes < bytes_max and len(plan.appends) < appends_max:
-            append, future = self._waiting.popleft()
+        waiting, futures = self._waiting, self._futures
+        while waiting and plan.events < events_max and plan.bytes < bytes_max and len(plan.appends) < appends_max:
+            append, future = waiting.popleft()
             if future.done():
                 continue
             if append.after and has_lost_its_basis(append):
                 future.set_exception(BasisLost(append))
                 continue
             # What rests on one that stays behind must not overtake it: its version may be right by chance.
-            if staying.isdisjoint(append.after) and id(append) not in self._futures and plan.admit(append):
-                self._futures[id(append)] = future
+            key = id(append)
+            if staying.isdisjoint(append.after) and key not in futures and plan.admit(append):
+                futures[key] = future
             else:
                 held.append((append, future))
                 staying.add(future)
@@ -153,12 +154,15 @@ class Appender:
             return
 
     def _acknowledge(self, written: list[Waiting], plan: Plan, head: int) -> None:
-        position = head
+        position, new = head, tuple.__new__
         for append, future in written:
             ids = event_ids(append)
             position += len(ids)
             if not future.done():
-                future.set_result(Appended(append.writes[0].stream_id, own_version(append), position, ids))
+                stream_id, expected, events = append.writes[0]
+                # What Appended does when it is called, without the call.
+                answer = new(Appended, (stream_id, expected + len(events), position, ids, False))
+                future.set_result(answer)
         if self.on_append is not None:
             self.on_append(plan, head)
 

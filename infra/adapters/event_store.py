@@ -205,8 +205,8 @@ class EventStore(Protocol):
 def event_ids(append: Append) -> tuple[bytes, ...]:
     """The ids of an append's events, in log order."""
     writes = append.writes
-    if len(writes) == 1:
-        return tuple([event.id for event in writes[0].events])
+    if len(writes) == 1 and len(writes[0].events) == 1:
+        return (writes[0].events[0].id,)
     return tuple([event.id for write in writes for event in write.events])
 
 

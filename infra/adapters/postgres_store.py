@@ -123,6 +123,7 @@ class PostgresEventStore:
         self._asking: set[asyncio.Task[Any]] = set()
         self._closed = False
         self._appender = Appender(database_url, settings.shard, settings)
+        self.submit = self._appender.submit
         self._streams = SharedLoad(self._load_many, settings.load_streams_max)
         self._snapshots = SharedLoad(self._snapshots_of, settings.load_streams_max)
 
@@ -148,9 +149,6 @@ class PostgresEventStore:
 
     async def append(self, append: Append) -> Appended:
         return await self._appender.submit(append)
-
-    def submit(self, append: Append) -> "asyncio.Future[Appended]":
-        return self._appender.submit(append)
 
     async def load(self, tenant_id: str, stream_id: str, after: int = 0) -> list[Record]:
         return await self._streams.get((tenant_id, stream_id, after)) or []

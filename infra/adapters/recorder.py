@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 from uuid import UUID, uuid4
 
+import orjson
 from eventsourcing.persistence import (
     AggregateRecorder,
     ApplicationRecorder,
@@ -183,9 +184,8 @@ class AggregateLogRecorder(AggregateRecorder):
         """The time and the metadata that the events of one append share."""
         own = [stored.record for stored in stored_events if isinstance(stored, OwnEvent | OwnNotification)]
         if not own:
-            command_id = str(uuid4())
-            origin = Origin(self._tenant_id, "eventsourcing", command_id, command_id, command_id)
-            return utc_now(), origin.to_json()
+            origin = Origin(self._tenant_id, "eventsourcing", *[str(uuid4())] * 3)
+            return utc_now(), orjson.dumps(origin.metadata())
         shared = {(record.tenant_id, record.occurred_at, record.metadata) for record in own}
         if len(own) != len(stored_events) or len(shared) != 1 or own[0].tenant_id != self._tenant_id:
             raise ProgrammingError("events recorded together have one time, one origin and the recorder's tenant")

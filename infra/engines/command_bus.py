@@ -11,6 +11,8 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from events.envelope import Origin
 from infra.adapters.event_store import (
     Append,
@@ -23,20 +25,14 @@ from infra.adapters.event_store import (
     came_true,
 )
 from infra.engines.command_batch import Batch
-from infra.engines.command_request import Change, Outcome, Request, Submitted, fingerprint, load_for
+from infra.engines.command_request import Change, EventTooLarge, Outcome, Request, Submitted, fingerprint, load_for
 from infra.engines.deciding import Deciding
 from infra.engines.stream_cache import CachedStream, EventCodec, Key, StreamCache
-from infra.errors import Invalid, Rejection, VersionConflict
+from infra.errors import Rejection, VersionConflict
 from infra.expressions.guard import WouldWait
 from infra.ids import new_uuid7, utc_now
 from infra.patterns.decider import Command, DeciderCatalog
 from infra.settings import Settings
-
-
-class EventTooLarge(Invalid):
-    """An event of this command would be larger than the log accepts."""
-
-    status = 413
 
 
 class CommandBus:
@@ -59,7 +55,7 @@ class CommandBus:
         self._streams = StreamCache(store, deciders, codec, settings.cached_streams_max)
         self._events_per_snapshot = settings.events_per_snapshot
         self._deciding = Deciding(deciders, self._streams)
-        self.on_written: Callable[[Request, Appended], None] = lambda request, answer: None
+        self.on_written: Callable[[Request, Appended], None] | None = None
 
     async def execute(
         self, command: Command, origin: Origin, *, expected_version: int | None = None, remember: bool = False
@@ -230,7 +226,8 @@ class CommandBus:
                 change.stream.tail = None
             if change.after is not None:
                 self._streams.keep((request.origin.tenant_id, change.stream_id), change.decider, change.after)
-        self.on_written(request, answer)
+        if self.on_written is not None:
+            self.on_written(request, answer)
 
     async def state(self, tenant_id: str, stream_id: str, *, fresh: bool = False) -> Any:
         """What is known of a stream, or what the log has now if that is to be `fresh`; it may have moved on."""
@@ -264,7 +261,9 @@ class CommandBus:
         origin = request.origin
         writes: list[Write] = []
         rests_on: list[Submitted] = []
-        # Loops, since a comprehension costs more than what there mostly is: one event for one stream.
+        # Loops, since a comprehension costs more than what there mostly is: one event for one stream. And what a NamedTuple does
+        # when it is called, without the call.
+        new = tuple.__new__
         for change in changes:
             stream = change.stream
             events: list[NewEvent] = []
@@ -273,25 +272,18 @@ class CommandBus:
                 if len(data) > self._event_bytes_max:
                     most = f"An event may be {self._event_bytes_max} bytes at most"
                     raise EventTooLarge(f"{most}; this one has {len(data)}.")
-                events.append(NewEvent(event.type, event.version, data, new_uuid7()))
-            writes.append(Write(change.stream_id, stream.version, events))
+                events.append(new(NewEvent, (event.type, event.version, data, new_uuid7())))
+            writes.append(new(Write, (change.stream_id, stream.version, events)))
             if stream.tail is not None:
                 rests_on.append(stream.tail)
-        append = Append(
-            origin.tenant_id,
-            writes,
-            self._clock(),
-            origin.to_json(),
-            origin.command_id if request.remember else None,
-            fingerprint(request.command) if request.remember else b"",
-            tuple(rests_on),
-        )
-        submitted = self._store.submit(append)
+        remembered = (origin.command_id, fingerprint(request.command)) if request.remember else (None, b"")
+        what = origin.tenant_id, writes, self._clock(), orjson.dumps(origin.metadata())
+        submitted = self._store.submit(new(Append, (*what, *remembered, tuple(rests_on))))
         for change in changes:
             if change.events:
                 stream = change.stream
                 if stream.tail is None and stream.version:
-                    change.before = CachedStream(stream.version, stream.state)
+                    change.before = stream.version, stream.state
                 stream.state = change.decider.after(stream.state, change.events)
                 stream.version += (added := len(change.events))
                 stream.tail = submitted

@@ -4,27 +4,35 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
 from events.envelope import Origin
 from events.event import Event
 from infra.adapters.event_store import Appended
 from infra.engines.stream_cache import CachedStream, Key, StreamCache
-from infra.errors import Rejection
+from infra.errors import Invalid, Rejection
 from infra.patterns.decider import Command, Decider
+
+
+class EventTooLarge(Invalid):
+    """An event of this command would be larger than the log accepts."""
+
+    status = 413
 
 
 @dataclass(slots=True)
 class Change:
     """What a decision wants to write to one stream; no events: that stream was only looked at.
 
-    `before` is the stream as the log had it, unless something was under way already; `after` the stream after it, where that is to be kept.
+    `before` are the version and state as the log had them, unless something was under way already; `after` the stream after it, where
+    that is to be kept.
     """
 
     stream_id: str
     decider: Decider
     stream: CachedStream
     events: Sequence[Event] = ()
-    before: CachedStream | None = None
+    before: tuple[int, Any] | None = None
     after: CachedStream | None = None
 
 

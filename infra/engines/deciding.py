@@ -14,7 +14,7 @@ from infra.engines.command_request import Change, Request, Thought
 from infra.engines.stream_cache import CachedStream, Key, StreamCache
 from infra.errors import Rejection, VersionConflict
 from infra.expressions.guard import HERE
-from infra.patterns.decider import HISTORY, Command, Decider, DeciderCatalog, Others
+from infra.patterns.decider import HISTORY, Command, Decider, DeciderCatalog, Others, no_companions, no_history
 
 _NO_OTHERS: dict[str, Any] = {}
 
@@ -52,7 +52,8 @@ class Deciding:
         request.looked_at = changes = [own]
         for stream_id in decider.consults(command, own.stream.state):
             changes.append(self._look(request, self._deciders.of_stream(stream_id), stream_id, missing))
-        if request.recalled is None and (recalled := decider.recalls(command)) is not None:
+        recalled = None if decider.recalls is no_history else decider.recalls(command)
+        if recalled is not None and request.recalled is None:
             missing.append(recalled)
         if missing:
             return changes
@@ -66,12 +67,17 @@ class Deciding:
             others = self._others(request, changes[1:])
         thought = request.thought
         if thought is None or not thought.holds(_standing(changes)):
-            own.events = _at_once(decider, command, own.stream.state, others)
+            # At once, or WouldWait is raised: everything else in this process stands still meanwhile.
+            HERE.may_wait = False
+            try:
+                own.events = decider.decide_all(command, own.stream.state, others)
+            finally:
+                HERE.may_wait = True
         elif isinstance(thought.came_to, Rejection):
             raise thought.came_to
         else:
             own.events = thought.came_to
-        if not own.events:
+        if not own.events or decider.companions is no_companions:
             return changes
         for number, companion in enumerate(decider.companions(command, own.stream.state), 1):
             other = self._deciders.of(type(companion))
@@ -103,15 +109,6 @@ class Deciding:
 
 def _standing(looked_at: Sequence[Change]) -> list[tuple[CachedStream, int]]:
     return [(change.stream, change.stream.version) for change in looked_at]
-
-
-def _at_once(decider: Decider, command: Command, state: Any, others: Others) -> Sequence[Event]:
-    """Decide, or raise WouldWait: everything else in this process stands still meanwhile."""
-    HERE.may_wait = False
-    try:
-        return decider.decide_all(command, state, others)
-    finally:
-        HERE.may_wait = True
 
 
 def _thought(decider: Decider, command: Command, state: Any, others: Others) -> Sequence[Event] | Rejection:

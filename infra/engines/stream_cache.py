@@ -94,14 +94,14 @@ class StreamCache:
                 del streams[eldest]
         return stream
 
-    def step_back(self, key: Key, stream: CachedStream, before: CachedStream | None) -> None:
+    def step_back(self, key: Key, stream: CachedStream, before: tuple[int, Any] | None) -> None:
         """Know of a stream only what was known before events that were refused, if that was all in the log."""
         if self._streams.get(key) is not stream:
             return
         if before is None:
             del self._streams[key]
         else:
-            self._streams[key] = before
+            self._streams[key] = CachedStream(*before)
 
     def forget(self, tenant_id: str, stream_ids: Sequence[str]) -> None:
         for stream_id in stream_ids:

@@ -46,7 +46,7 @@ Others = Mapping[str, Any]
 """States of the streams that a command consults, by stream id; a stream that does not exist has its decider's initial state."""
 
 
-def _no_companions(command: Any, state: Any) -> Sequence[Command]:
+def no_companions(command: Any, state: Any) -> Sequence[Command]:
     return ()
 
 
@@ -54,7 +54,7 @@ def _no_streams(command: Any, state: Any) -> Sequence[str]:
     return ()
 
 
-def _no_history(command: Any) -> str | None:
+def no_history(command: Any) -> str | None:
     return None
 
 
@@ -88,9 +88,9 @@ class Decider:
     initial: Any
     decide: Callable[..., Sequence[Event]]
     evolve: Callable[[Any, Any], Any]
-    companions: Callable[[Any, Any], Sequence[Command]] = field(default=_no_companions)
+    companions: Callable[[Any, Any], Sequence[Command]] = field(default=no_companions)
     consults: Callable[[Any, Any], Sequence[str]] = field(default=_no_streams)
-    recalls: Callable[[Any], str | None] = field(default=_no_history)
+    recalls: Callable[[Any], str | None] = field(default=no_history)
     snapshots: StateForm | None = None
 
     def stream_of(self, command: Command) -> str:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from unittest import TestCase
 from uuid import UUID, uuid4
 
+import orjson
 import pytest
 from eventsourcing.persistence import (
     EventStore,
@@ -183,7 +184,7 @@ class TestARecorder:
 class TestOurOwnEvents:
     def test_pass_through_the_library_unchanged(self, opened: Open) -> None:
         recorder = opened(None, tenant_id="acme")
-        origin = Origin("acme", "user:alice", "c1", "c1", "c1").to_json()
+        origin = orjson.dumps(Origin("acme", "user:alice", "c1", "c1", "c1").metadata())
         at = datetime(2026, 5, 4, 3, 2, 1, 5, UTC)
         ids = [str(uuid4()), str(uuid4())]
         started = Envelope(0, ids[0], "acme", "agent-1", 1, at, AgentStarted(), origin)

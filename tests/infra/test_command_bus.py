@@ -6,7 +6,8 @@ import pytest
 
 from events.envelope import Origin
 from infra.adapters.event_store import Appended, StreamMoved
-from infra.engines.command_bus import CommandBus, EventTooLarge
+from infra.engines.command_bus import CommandBus
+from infra.engines.command_request import EventTooLarge
 from infra.errors import CommandIdReused, StoreUnavailable, VersionConflict
 from infra.patterns.decider import Command
 from infra.settings import Settings

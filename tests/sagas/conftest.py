@@ -57,7 +57,7 @@ def as_kept(timer: Schedule) -> Command:
 
 def sent_by(actor: str) -> bytes:
     """The metadata of an event of a command of this actor."""
-    return Origin("acme", actor, "c1", "c1", "c1").to_json()
+    return orjson.dumps(Origin("acme", actor, "c1", "c1", "c1").metadata())
 
 
 class Story:

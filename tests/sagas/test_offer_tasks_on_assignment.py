@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import orjson
 import pytest
 
 from events.envelope import Envelope, Origin
@@ -32,7 +33,7 @@ ENDS = (
 
 
 def envelope(event: Event, version: int = 1, command_id: str = "c1") -> Envelope[Event]:
-    metadata = Origin("acme", "user:ada", command_id, "request-1", "c1", "trace").to_json()
+    metadata = orjson.dumps(Origin("acme", "user:ada", command_id, "request-1", "c1", "trace").metadata())
     return Envelope(version, f"e{version}", "acme", "task-t1", version, NOON, event, metadata)
 
 
