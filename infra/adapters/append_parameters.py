@@ -1,5 +1,6 @@
 """One group commit as the parameters of the SQL functions `append` and `append_refused`. Pure."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from infra.adapters import postgres_arrays as arrays
@@ -24,10 +25,12 @@ def append_parameters(plan: Plan) -> tuple[bytes, ...]:
     return (*_streams(plan), *_commands(commands), *_events(rows))
 
 
+def _columns(rows: Sequence[tuple[Any, ...]], number: int) -> Sequence[tuple[Any, ...]]:
+    return list(zip(*rows, strict=True)) if rows else [()] * number
+
+
 def _events(rows: list[tuple[Any, ...]]) -> tuple[bytes, ...]:
-    ids, tenants, streams, versions, types, schemas, times, metadata, data = (
-        zip(*rows, strict=True) if rows else [()] * 9
-    )
+    ids, tenants, streams, versions, types, schemas, times, metadata, data = _columns(rows, 9)
     return (
         arrays.uuids(ids),
         arrays.texts(tenants),
@@ -51,29 +54,33 @@ def _streams(plan: Plan) -> tuple[bytes, ...]:
         added = after[key] - version
         kind = checked if not added else grown if version else new
         kind.append((*key, version, added))
+    new_tenants, new_ids, _, new_added = _columns(new, 4)
+    tenants, ids, versions, growths = _columns(grown, 4)
+    checked_tenants, checked_ids, checked_versions, _ = _columns(checked, 4)
     return (
-        arrays.texts([stream[0] for stream in new]),
-        arrays.texts([stream[1] for stream in new]),
-        arrays.bigints([stream[3] for stream in new]),
-        arrays.texts([stream[0] for stream in grown]),
-        arrays.texts([stream[1] for stream in grown]),
-        arrays.bigints([stream[2] for stream in grown]),
-        arrays.bigints([stream[3] for stream in grown]),
-        arrays.texts([stream[0] for stream in checked]),
-        arrays.texts([stream[1] for stream in checked]),
-        arrays.bigints([stream[2] for stream in checked]),
+        arrays.texts(new_tenants),
+        arrays.texts(new_ids),
+        arrays.bigints(new_added),
+        arrays.texts(tenants),
+        arrays.texts(ids),
+        arrays.bigints(versions),
+        arrays.bigints(growths),
+        arrays.texts(checked_tenants),
+        arrays.texts(checked_ids),
+        arrays.bigints(checked_versions),
     )
 
 
 def _commands(commands: list[tuple[str, str, bytes, str, int, int, int]]) -> tuple[bytes, ...]:
+    tenants, command_ids, fingerprints, streams, versions, lasts, sizes = _columns(commands, 7)
     return (
-        arrays.texts([command[0] for command in commands]),
-        arrays.different_texts([command[1] for command in commands]),
-        arrays.blobs([command[2] for command in commands]),
-        arrays.texts([command[3] for command in commands]),
-        arrays.bigints([command[4] for command in commands]),
-        arrays.bigints([command[5] for command in commands]),
-        arrays.bigints([command[6] for command in commands]),
+        arrays.texts(tenants),
+        arrays.different_texts(command_ids),
+        arrays.blobs(fingerprints),
+        arrays.texts(streams),
+        arrays.bigints(versions),
+        arrays.bigints(lasts),
+        arrays.bigints(sizes),
     )
 
 

@@ -112,12 +112,12 @@ class Appender:
             append, future = waiting.popleft()
             if future.done():
                 continue
-            if append.after and has_lost_its_basis(append):
+            after, key = append.after, id(append)
+            if after and has_lost_its_basis(append):
                 future.set_exception(BasisLost(append))
                 continue
             # What rests on one that stays behind must not overtake it: its version may be right by chance.
-            key = id(append)
-            if staying.isdisjoint(append.after) and key not in futures and plan.admit(append):
+            if staying.isdisjoint(after) and key not in futures and plan.admit(append):
                 futures[key] = future
             else:
                 held.append((append, future))
@@ -147,7 +147,7 @@ class Appender:
                         raise StoreUnavailable("The event store breaks the connection again and again.") from failure
                     continue
             crash_point("append.after_commit")
-            written = [(append, self._futures.pop(id(append))) for append in plan.appends]
+            written = list(zip(plan.appends, map(self._futures.pop, map(id, plan.appends)), strict=True))
             # What waits is sent first: the database writes it while those who are answered go on.
             self._loop.call_soon(self._acknowledge, written, plan, head)
             await self._keep_partitions(head + plan.events)

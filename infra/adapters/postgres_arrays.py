@@ -63,10 +63,12 @@ def _length(size: int) -> bytes:
 def _of_bytes(kind: type[bytes], items: Sequence[bytes]) -> bytes:
     if not items:
         return _EMPTY[kind]
+    parts = [b""] * (2 * len(items))
     try:
-        parts = [_LENGTHS[len(item)] + item for item in items]
+        parts[::2] = map(_LENGTHS.__getitem__, map(len, items))
     except IndexError:
-        parts = [_length(len(item)) + item for item in items]
+        parts[::2] = [_length(len(item)) for item in items]
+    parts[1::2] = items
     return kind(_head(kind, len(items)) + b"".join(parts))
 
 
@@ -78,7 +80,10 @@ def texts(items: Sequence[str]) -> bytes:
     if items.count(first) == len(items):
         body = (_known.get(first) or _encoded(first)) * len(items)
     else:
-        body = b"".join([_known.get(item) or _encoded(item) for item in items])
+        try:
+            body = b"".join(map(_known.__getitem__, items))
+        except KeyError:
+            body = b"".join([_known.get(item) or _encoded(item) for item in items])
     return TextArray(_head(TextArray, len(items)) + body)
 
 

@@ -127,9 +127,7 @@ class DeciderCatalog:
         self._by_command = {command: decider for decider in deciders for command in decider.commands}
         self._by_category = {decider.category: decider for decider in deciders}
         self.commands = {command.__name__: command for command in self._by_command}
-
-    def of(self, command: type[Command]) -> Decider:
-        return self._by_command[command]
+        self.of: Callable[[type[Command]], Decider] = self._by_command.__getitem__
 
     def of_stream(self, stream_id: str) -> Decider:
         return self._by_category[stream_id.partition("-")[0]]
