@@ -5,7 +5,8 @@ whose only heartbeat was lost with the process that took it: that they came is i
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from events.envelope import Origin
 from infra.adapters import postgres_arrays as arrays
 from infra.adapters.checkpoints import Effect
 from infra.adapters.event_store import Record
+from infra.adapters.postgres_connection import WatchedConnection
 from infra.engines.command_bus import CommandBus
 from infra.errors import Fault, Rejection, VersionConflict
 from infra.ids import utc_now
@@ -40,12 +42,33 @@ _FROM_THE_FUTURE = "UPDATE heartbeat SET seen_at = %s WHERE seen_at > %s"
 _FORGET = "DELETE FROM heartbeat WHERE tenant_id = %s AND stream_id = %s AND seen_at = %s"
 _BROKEN = (psycopg.OperationalError, psycopg.InterfaceError, OSError, Fault)
 
+Connection = psycopg.AsyncConnection[Any]
+
+
+class _Database:
+    """Answers within `connect_s_max`, or is asked over another connection: one that hangs would make everybody look silent."""
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        self._url = url
+        self._answer_s_max = settings.connect_s_max
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Connection]:
+        async with asyncio.timeout(self._answer_s_max):
+            connection = await WatchedConnection.connect(self._url, autocommit=True)
+        async with connection:
+            yield connection
+
+    async def ask(self, connection: Connection, query: str, parameters: Sequence[Any] = ()) -> psycopg.AsyncCursor[Any]:
+        async with asyncio.timeout(self._answer_s_max):
+            return await connection.execute(query.encode(), parameters)
+
 
 class Liveness:
     """Takes heartbeats in the command API's process (`seen`, `run`)."""
 
     def __init__(self, database_url: str, settings: Settings) -> None:
-        self._url = database_url
+        self._database = _Database(database_url, settings)
         self._settings = settings
         self._seen: dict[tuple[str, str], datetime] = {}
 
@@ -57,9 +80,9 @@ class Liveness:
         """Write what was seen every `heartbeat_flush_s`, for ever."""
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
+                async with self._database.connected() as connection:
                     arrays.register(connection.adapters)
-                    await connection.execute("SET synchronous_commit = off")
+                    await self._database.ask(connection, "SET synchronous_commit = off")
                     while True:
                         await asyncio.sleep(self._settings.heartbeat_flush_s)
                         await self._flush(connection)
@@ -67,7 +90,7 @@ class Liveness:
                 log.warning("heartbeats are not written", cause=type(broken).__name__)
                 await asyncio.sleep(1.0)
 
-    async def _flush(self, connection: psycopg.AsyncConnection[Any]) -> None:
+    async def _flush(self, connection: Connection) -> None:
         if not self._seen:
             return
         seen = sorted(self._seen.items())
@@ -76,7 +99,7 @@ class Liveness:
             arrays.texts([stream_id for (_, stream_id), _ in seen]),
             arrays.times([at for _, at in seen]),
         )
-        await connection.execute(_SEEN, parameters)
+        await self._database.ask(connection, _SEEN, parameters)
         for key, at in seen:
             if self._seen.get(key) == at:
                 del self._seen[key]
@@ -93,19 +116,17 @@ class Arrivals:
         self.name = name
         self.types = types
 
-    async def begin(self, connection: psycopg.AsyncConnection[Any], position: int) -> None:
+    async def begin(self, connection: Connection, position: int) -> None:
         """It remembers nothing."""
 
-    async def effects(
-        self, connection: psycopg.AsyncConnection[Any], records: Sequence[Record], position: int
-    ) -> list[Effect]:
+    async def effects(self, connection: Connection, records: Sequence[Record], position: int) -> list[Effect]:
         signs = [(record.tenant_id, record.stream_id, record.occurred_at) for record in records]
         return [Effect(_CAME, [list(column) for column in zip(*signs, strict=True)])] if signs else []
 
     async def end(self) -> None:
         """Nothing is under way."""
 
-    async def rebuild(self, connection: psycopg.AsyncConnection[Any], position: int) -> int:
+    async def rebuild(self, connection: Connection, position: int) -> int:
         return position
 
 
@@ -115,7 +136,7 @@ class SilenceWatch:
     def __init__(
         self, database_url: str, bus: CommandBus, on_silence: Callable[[str, datetime], Command], settings: Settings
     ) -> None:
-        self._url = database_url
+        self._database = _Database(database_url, settings)
         self._bus = bus
         self._on_silence = on_silence
         self._settings = settings
@@ -125,7 +146,7 @@ class SilenceWatch:
         while True:
             try:
                 await asyncio.sleep(self._settings.heartbeat_timeout_s)
-                async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
+                async with self._database.connected() as connection:
                     looked_at = utc_now()
                     while not self._was_away(looked_at):
                         looked_at = utc_now()
@@ -139,13 +160,14 @@ class SilenceWatch:
         usual_s = self._settings.heartbeat_check_s + self._settings.heartbeat_timeout_s / 2
         return utc_now() - since > timedelta(seconds=usual_s)
 
-    async def _look(self, connection: psycopg.AsyncConnection[Any]) -> None:
+    async def _look(self, connection: Connection) -> None:
         now = utc_now()
         timeout = timedelta(seconds=self._settings.heartbeat_timeout_s)
         latest = now - timeout
         # The clock went back: what was seen before that would hide who fell silent, until the clock has caught up.
-        await connection.execute(_FROM_THE_FUTURE, (now, now + timeout))
-        for tenant_id, stream_id, seen_at in await (await connection.execute(_SILENT, (latest,))).fetchall():
+        await self._database.ask(connection, _FROM_THE_FUTURE, (now, now + timeout))
+        silent = await self._database.ask(connection, _SILENT, (latest,))
+        for tenant_id, stream_id, seen_at in await silent.fetchall():
             if self._was_away(now):
                 return
             command_id = f"silence/{stream_id}/{seen_at.isoformat()}"
@@ -162,4 +184,4 @@ class SilenceWatch:
                 # It is looked at again; the others shall not wait for it.
                 log.error("silence cannot be reported", stream=stream_id, cause=f"{type(cause).__name__}: {cause}")
                 continue
-            await connection.execute(_FORGET, (tenant_id, stream_id, seen_at))
+            await self._database.ask(connection, _FORGET, (tenant_id, stream_id, seen_at))

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from events.envelope import Origin
+from infra.adapters import postgres_connection
 from infra.cancellation import end
 from infra.engines import liveness
 from infra.engines.command_bus import CommandBus
@@ -17,6 +18,7 @@ from infra.errors import StoreUnavailable, VersionConflict
 from infra.ids import utc_now
 from infra.patterns.decider import Command
 from infra.settings import Settings
+from tests.contract.line import Line
 from tests.infra.boxes import DECIDERS, EVENTS, FillBox, MakeBox, SlowStore, origin
 from tests.infra.consuming import NOW, opened, until_so
 
@@ -60,6 +62,10 @@ async def noted(connection: Connection) -> list[tuple[str, str]]:
     return await (await connection.execute(query)).fetchall()
 
 
+async def is_noted(connection: Connection, stream_id: str) -> bool:
+    return ("acme", stream_id) in await noted(connection)
+
+
 class TestASignOfLife:
     async def test_is_kept_and_only_the_last(
         self, connection: Connection, database_url: str, settings: Settings
@@ -90,6 +96,54 @@ class TestASignOfLife:
         await end(running)
         ahead = await (await connection.execute("SELECT seen_at > now() + interval '50 s' FROM heartbeat")).fetchone()
         assert ahead == (True,)
+
+
+class TestALineThatHangs:
+    """The server is there, and says nothing any more over the connection that was open."""
+
+    @pytest.fixture
+    async def line(self, database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Line]:
+        monkeypatch.setattr(postgres_connection, "_CANCEL_S_MAX", 0.2)
+        line = Line(database_url)
+        await line.open()
+        yield line
+        await line.close()
+
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return settings.model_copy(update={"connect_s_max": 0.3, "heartbeat_flush_s": 0.05, "heartbeat_check_s": 0.05})
+
+    async def test_keeps_no_sign_of_life_back(self, connection: Connection, line: Line, settings: Settings) -> None:
+        liveness = Liveness(line.url, settings)
+        liveness.seen("acme", "box-a")
+        running = asyncio.create_task(liveness.run())
+        await until_so(lambda: is_noted(connection, "box-a"))
+        line.mute = True
+        liveness.seen("acme", "box-b")
+        await until_so(lambda: is_noted(connection, "box-b"))  # written, and nobody was told
+        await asyncio.sleep(1)
+        line.mute = False
+        liveness.seen("acme", "box-c")
+        await until_so(lambda: is_noted(connection, "box-c"))
+        await end(running)
+
+    async def test_keeps_no_silence_back(
+        self, connection: Connection, line: Line, bus: CommandBus, store: SlowStore, settings: Settings
+    ) -> None:
+        await bus.execute(MakeBox(box_id="a"), origin())
+        watching = asyncio.create_task(SilenceWatch(line.url, bus, on_silence, settings).run())
+        await asyncio.sleep(0.5)
+        line.mute = True
+        await asyncio.sleep(1)
+        line.mute = False
+        await note(connection, "box-a")
+
+        async def reported() -> bool:
+            return not await is_noted(connection, "box-a")
+
+        await until_so(reported)
+        await end(watching)
+        assert await store.types() == ["box.made", "box.filled"]
 
 
 class TestAnArrival:
