@@ -10,6 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from nats.aio.client import Client as Nats
+from nats.errors import Error as NatsError
+from nats.protocol.parser import PERMISSIONS_ERR
 
 from foldwork.ending import end, ended
 
@@ -48,6 +50,16 @@ class Connection(Nats):
         attempt = self._reconnection_task
         if attempt is not None and attempt is not asyncio.current_task():
             await end(attempt)
+
+    async def _process_err(self, err_msg: str) -> None:
+        """What the server says against a connection, for example that its user may not come in any more: that may be mended.
+
+        nats-py closes the connection for good then, and whoever uses it would wait for ever.
+        """
+        if PERMISSIONS_ERR in err_msg:
+            await super()._process_err(err_msg)  # about one subject: only noted
+        else:
+            await self._process_op_err(NatsError(err_msg.strip("'")))
 
     async def _note(self, error: Exception) -> None:
         self.trouble = str(error).rstrip(".") or type(error).__name__

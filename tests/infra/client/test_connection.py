@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from nats.errors import Error as NatsError
@@ -17,6 +18,7 @@ from foldwork import worker as worker_module
 from foldwork.connection import Connection
 from foldwork.work_pull import WorkPull
 from infra.cancellation import end
+from infra.embedded.nats import EmbeddedNats
 from tests.infra.client.worker_world import World
 
 WAIT_S_MAX = 30.0
@@ -192,6 +194,26 @@ class TestAConnection:
         with pytest.raises(TimeoutError):
             await connection.open(0.01)
         assert swallowed == 2
+
+    @pytest.mark.outside
+    async def test_that_may_not_come_in_any_more_is_back_when_it_may(
+        self, own_nats: EmbeddedNats, tmp_path: Path
+    ) -> None:
+        config, back = tmp_path / "nats.conf", asyncio.Event()
+        connection = Connection(own_nats.url)
+        await connection.open(on_return=back.set, reconnect_time_wait=0.05)
+        open_to_all = config.read_text()
+        config.write_text(open_to_all + "authorization { user: ada, password: other }")
+        own_nats.kill(signal.SIGHUP)  # it reads its configuration again
+        async with asyncio.timeout(WAIT_S_MAX):
+            while "Authorization" not in connection.trouble:
+                await asyncio.sleep(0.05)
+            assert not connection.is_closed
+            config.write_text(open_to_all)
+            own_nats.kill(signal.SIGHUP)
+            await back.wait()
+            await connection.flush()
+        await connection.close()
 
     async def test_says_once_in_each_outage_that_nobody_answers(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
