@@ -23,7 +23,7 @@ class Connection(Nats):
 
     def __init__(self, url: str) -> None:
         super().__init__()
-        self.place = _place(url)
+        self.place = place_of(url)
         self.trouble = ""
         self._servers = url.split(",")
         self._is_told = False
@@ -75,7 +75,7 @@ class Connection(Nats):
         self._is_told = True
 
 
-def _place(url: str) -> str:
+def place_of(url: str) -> str:
     """The servers of a URL, with nothing that could be secret."""
     shown = []
     for server in url.split(","):

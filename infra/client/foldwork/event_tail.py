@@ -1,9 +1,11 @@
 """Follows the events of a tenant as they are recorded, over server-sent events.
 
-Guarantee: every event after the position where it began, once and in order, whatever becomes of the connection meanwhile.
+Guarantee: every event after the position where it began, once and in order, whatever becomes of the connection meanwhile; the log says
+once per outage that nobody answers, and where.
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +15,9 @@ import httpx
 import orjson
 
 from foldwork.answers import Refused
+from foldwork.connection import place_of
+
+log = logging.getLogger("foldwork")
 
 PAUSE_S_MIN, PAUSE_S_MAX = 0.1, 5.0
 SILENCE_S_MAX = 45.0
@@ -42,7 +47,7 @@ async def subscribe(
     parameters: dict[str, Any] = {"type": list(types)} if types else {}
     if stream is not None:
         parameters["stream"] = stream
-    last, pause_s = after, PAUSE_S_MIN
+    last, pause_s, is_told = after, PAUSE_S_MIN, False
     timeout = httpx.Timeout(10.0, read=SILENCE_S_MAX)
     async with httpx.AsyncClient(timeout=timeout, headers={"Foldwork-Tenant": tenant}) as http:
         while True:
@@ -53,11 +58,19 @@ async def subscribe(
                 ) as answer:
                     await _raise_for(answer)
                     async for position, document in _records(answer):
-                        last, pause_s = position, PAUSE_S_MIN
+                        if is_told:
+                            log.info("the query API answers again at %s", place_of(queries))
+                        last, pause_s, is_told = position, PAUSE_S_MIN, False
                         if document is not None:
                             yield Event(position, document["type"], document["subject"], document["data"], document)
-            except httpx.TransportError:
-                pass
+            except httpx.TransportError as broken:
+                if pause_s > PAUSE_S_MIN and not is_told:
+                    log.warning(
+                        "the query API does not answer at %s, and is tried again: %s",
+                        place_of(queries),
+                        str(broken) or type(broken).__name__,
+                    )
+                    is_told = True
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
             pause_s = min(2 * pause_s, PAUSE_S_MAX)
 
