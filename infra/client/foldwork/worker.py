@@ -22,6 +22,7 @@ from foldwork.command_channel import CommandChannel
 from foldwork.connection import Connection
 from foldwork.ending import end, ended, is_stopped
 from foldwork.task import Task
+from foldwork.threads import in_thread
 from foldwork.work_pull import Delivery, WorkPull
 
 log = logging.getLogger("foldwork")
@@ -79,7 +80,7 @@ class Worker:
 
     def task(self, handler: Handler) -> Handler:
         """The function that does a task; what it returns is the task's result. One that is not async runs in a
-        thread, and cannot report."""
+        thread of its own, cannot report, and ends with the process where it does not end before."""
         self._handler = handler
         return handler
 
@@ -251,7 +252,7 @@ class Worker:
         assert self._handler is not None
         if inspect.iscoroutinefunction(self._handler):
             return await self._handler(task)
-        result = await asyncio.to_thread(self._handler, task)
+        result = await in_thread(self._handler, task)
         return await result if inspect.isawaitable(result) else result
 
     async def _beat(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -72,6 +73,43 @@ class TestAHandler:
             await system.request("t1", input={})
             await system.ended("t1")
         assert "failed" in await system.types("t1")
+
+
+class TestAFunctionThatIsNotAsync:
+    async def test_has_as_many_threads_as_the_worker_takes_tasks(self, system: World) -> None:
+        together = 40
+        worker = system.worker(concurrency=together)
+        met = threading.Barrier(together, timeout=20)
+
+        @worker.task
+        def handle(task: Task) -> int:
+            return met.wait()
+
+        async with working(worker):
+            for number in range(together):
+                await system.request(f"t{number}", input={})
+            for number in range(together):
+                await system.ended(f"t{number}")
+        assert [(await system.types(f"t{number}"))[-1] for number in range(together)] == ["completed"] * together
+
+    async def test_that_never_ends_does_not_keep_its_process(self, system: World) -> None:
+        program = """
+import sys, time
+from foldwork import Worker, worker as kit
+kit.STOP_S_MAX = 0.5
+worker = Worker(sys.argv[1], tenant="acme", agent="summariser", capabilities=["summarise"])
+@worker.task
+def handle(task):
+    print("begun", flush=True)
+    time.sleep(3600)
+worker.run()
+"""
+        process = await system.process(program)
+        await system.request("t1", input={})
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"begun\n"
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 10) == 0
 
 
 class TestACommandOfAWorker:
