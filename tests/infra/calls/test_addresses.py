@@ -1,6 +1,7 @@
 """Which addresses a call may reach."""
 
 import asyncio
+import contextlib
 import socket
 import threading
 from ipaddress import ip_address
@@ -169,6 +170,27 @@ class TestACall:
         async with open_resources(CallSettings(networks_allowed=("127.0.0.0/8",)), resolve) as resources:
             arguments = get(f"http://some.invalid:{httpx.URL(server.url).port}/")
             assert await carry_out("http", arguments, CallContext("k", resources)) == {"ok": True}
+
+    async def test_leaves_an_address_that_says_nothing_in_time_for_the_next(self, server: OtherSide) -> None:
+        server.at("/", {"ok": True})
+        port = httpx.URL(server.url).port
+
+        async def resolve(host: str, port: int) -> list[str]:
+            return ["127.0.0.98", "127.0.0.1"]
+
+        with contextlib.ExitStack() as stack:
+            silent = stack.enter_context(socket.socket())
+            silent.bind(("127.0.0.98", port))
+            silent.listen(0)
+            for _ in range(3):  # nobody accepts them: whoever comes next gets no answer
+                waiting = stack.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(("127.0.0.98", port))
+            settings = CallSettings(networks_allowed=("127.0.0.0/8",), connect_s_max=1.0)
+            async with open_resources(settings, resolve) as resources:
+                assert await carry_out("http", get(f"http://some.invalid:{port}/"), CallContext("k", resources)) == {
+                    "ok": True
+                }
 
     async def test_goes_where_the_operator_sends_an_origin_under_its_own_name(self, server: OtherSide) -> None:
         server.at("/v2/pet/1", {"id": 1})
