@@ -42,6 +42,7 @@ class World:
     def __init__(self, place: Place, url: str, client: Nats) -> None:
         self.place, self.url, self.nats = place, url, client
         self.commands = CommandChannel(client, TENANT, "user:test")
+        self._processes: list[asyncio.subprocess.Process] = []
 
     def worker(self, agent: str = "summariser", **options: Any) -> Worker:
         given = {"tenant": TENANT, "capabilities": ["summarise"], "ack_wait_s": 1.0, **options}
@@ -75,10 +76,17 @@ class World:
                 await asyncio.sleep(0.01)
 
     async def process(self, program: str) -> asyncio.subprocess.Process:
-        """A worker in a process of its own; `program` is the body of its handler's module."""
-        return await asyncio.create_subprocess_exec(
+        """A worker in a process of its own, which ends with the test; `program` is the body of its handler's module."""
+        process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", program, self.url, cwd=Path(__file__).parent, stdout=asyncio.subprocess.PIPE
         )
+        self._processes.append(process)
+        return process
+
+    def close(self) -> None:
+        for process in self._processes:
+            if process.returncode is None:
+                process.kill()
 
 
 @asynccontextmanager
@@ -99,6 +107,7 @@ async def world(database_url: str, nats_url: str, settings: Settings) -> AsyncIt
             try:
                 yield running
             finally:
+                running.close()
                 await running.commands.close()
                 await client.close()
                 await end(*tasks)
