@@ -18,14 +18,23 @@ from tests.infra.client.worker_world import World, summarise, working
 pytestmark = pytest.mark.servers
 
 
+async def begun(system: World, program: str) -> asyncio.subprocess.Process:
+    """The process of a worker that says when it is at its task."""
+    process = await system.process(program)
+    await system.request("t1", input={})
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"begun\n"
+    return process
+
+
 class TestAHandler:
     async def test_that_waited_for_something_cancelled_fails_its_task_at_once(self, system: World) -> None:
         worker = system.worker()
-        begun: list[int] = []
+        attempts: list[int] = []
 
         @worker.task
         async def handle(task: Task) -> None:
-            begun.append(task.attempt)
+            attempts.append(task.attempt)
             other = asyncio.create_task(asyncio.sleep(60))
             other.cancel()
             await other
@@ -33,7 +42,7 @@ class TestAHandler:
         async with working(worker):
             await system.request("t1", input={})
             await system.ended("t1")
-        assert begun == [1]
+        assert attempts == [1]
         assert "failed" in await system.types("t1")
 
     @pytest.mark.parametrize("in_thread", [False, True])
@@ -104,10 +113,7 @@ def handle(task):
     time.sleep(3600)
 worker.run()
 """
-        process = await system.process(program)
-        await system.request("t1", input={})
-        assert process.stdout is not None
-        assert await process.stdout.readline() == b"begun\n"
+        process = await begun(system, program)
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 10) == 0
 
@@ -147,10 +153,7 @@ async def handle(task):
     await asyncio.sleep(3600)
 worker.run()
 """
-        process = await system.process(program)
-        await system.request("t1", input={})
-        assert process.stdout is not None
-        assert await process.stdout.readline() == b"begun\n"
+        process = await begun(system, program)
         process.send_signal(signal.SIGTERM)
         await asyncio.sleep(0.5)
         process.send_signal(signal.SIGTERM)
