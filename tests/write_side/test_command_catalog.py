@@ -1,7 +1,5 @@
 """What holds for every decider and every command."""
 
-import pytest
-
 from infra.patterns.decider import Command
 from write_side.acted import Acted
 from write_side.catalog import CATALOG
@@ -34,6 +32,13 @@ INTERNAL = {
     "TimeOutRunTask",
     "TimeOutTask",
 }
+
+
+def assert_from_the_server(command: type[Command], *names: str) -> None:
+    schema = command.model_json_schema()
+    for name in names:
+        assert schema["properties"][name]["server"] is True, command
+        assert name not in schema["required"], command
 
 
 class TestTheCatalog:
@@ -70,31 +75,31 @@ class TestTheCatalog:
             assert not any(command.creates or not command.public for command in default)
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
 class TestEveryCommand:
-    def test_names_its_stream(self, command: type[Command]):
-        name = f"{CATALOG.of(command).category}_id"
-        assert name in command.model_fields or (command.whole_body and isinstance(getattr(command, name), property))
+    def test_names_its_stream(self):
+        for command in COMMANDS:
+            name = f"{CATALOG.of(command).category}_id"
+            by_property = command.whole_body and isinstance(getattr(command, name), property)
+            assert name in command.model_fields or by_property, command
 
-    def test_says_what_is_asked(self, command: type[Command]):
-        assert command.__doc__
-        assert command.__doc__ != Command.__doc__
+    def test_says_what_is_asked(self):
+        assert [command for command in COMMANDS if command.__doc__ in (None, "", Command.__doc__)] == []
 
-    def test_gets_its_id_from_the_server_only_if_it_creates(self, command: type[Command]):
-        decider = CATALOG.of(command)
-        if decider.category != "fleet" and command.whole_body is None:
-            by_server = command.creates and command.public
-            assert command.model_fields[f"{decider.category}_id"].is_required() is not by_server
+    def test_gets_its_id_from_the_server_only_if_it_creates(self):
+        for command in COMMANDS:
+            category = CATALOG.of(command).category
+            if category != "fleet" and command.whole_body is None:
+                by_server = command.creates and command.public
+                assert command.model_fields[f"{category}_id"].is_required() is not by_server, command
 
-    def test_takes_the_time_from_the_server_if_it_needs_it(self, command: type[Command]):
-        if issubclass(command, Timed):
-            schema = command.model_json_schema()
-            assert schema["properties"]["at"]["server"] is True
-            assert "at" not in schema["required"]
+    def test_takes_the_time_from_the_server_if_it_needs_it(self):
+        timed = [command for command in COMMANDS if issubclass(command, Timed)]
+        assert timed
+        for command in timed:
+            assert_from_the_server(command, "at")
 
-    def test_takes_its_sender_from_the_server_if_it_needs_them(self, command: type[Command]):
-        if issubclass(command, Acted):
-            schema = command.model_json_schema()
-            for name in ("actor", "groups_of_actor"):
-                assert schema["properties"][name]["server"] is True
-                assert name not in schema["required"]
+    def test_takes_its_sender_from_the_server_if_it_needs_them(self):
+        acted = [command for command in COMMANDS if issubclass(command, Acted)]
+        assert acted
+        for command in acted:
+            assert_from_the_server(command, "actor", "groups_of_actor")
