@@ -13,6 +13,7 @@ from infra.engines.process import collect_garbage_less_often
 from infra.telemetry import configure_logging
 from tests.bench.figures import Figure, show
 from tests.bench.in_process import in_process_figures
+from tests.bench.machine import machine_figure
 from tests.bench.pipeline import pipeline_figures
 from tests.bench.system import system_figures
 from tests.bench.workers import worker_figures
@@ -20,7 +21,7 @@ from tests.bench.workflows import workflow_figures
 
 
 async def measure(only: str | None) -> list[Figure]:
-    figures: list[Figure] = []
+    figures = [await machine_figure("before")]
     with tempfile.TemporaryDirectory(prefix="foldwork-bench-") as folder:
         servers = EmbeddedServers(Path(folder) / "servers")
         async with servers:
@@ -35,7 +36,7 @@ async def measure(only: str | None) -> list[Figure]:
         figures += await asyncio.to_thread(lambda: uvloop.run(system_figures()))
     if only in (None, "workers"):
         figures += await asyncio.to_thread(lambda: uvloop.run(worker_figures()))
-    return figures
+    return [*figures, await machine_figure("after")]
 
 
 def main() -> None:
