@@ -11,7 +11,7 @@ from infra.cancellation import end
 from infra.console import Output, print_json, stderr, stdout
 from infra.tail import Tail
 from read_side.cli.client import Client, path_of
-from read_side.cli.run_tree import picture_of
+from read_side.cli.run_tree import line_of, picture_of
 from read_side.cli.run_view import TASKS_KEPT_MAX, RunView
 
 REDRAW_S = 0.25
@@ -25,7 +25,7 @@ async def show(client: Client, tail: Tail | None, run_id: str, position: int, ou
         if output is Output.table and stdout.is_terminal:
             await _draw(view, tail)
             return view
-        await _follow(view, tail)
+        await _follow(view, tail, _Lines(view))
     if output is Output.json:
         await _print_all(client, run_id, view.run.position)
     else:
@@ -34,10 +34,29 @@ async def show(client: Client, tail: Tail | None, run_id: str, position: int, ou
     return view
 
 
-async def _follow(view: RunView, tail: Tail) -> None:
+class _Lines:
+    """Says on stderr how tasks go, one line for each change: where nobody can draw, and before what stdout has at the end."""
+
+    def __init__(self, view: RunView) -> None:
+        self._view = view
+        self._said: dict[int, object] = {}
+        for task in view.tasks():
+            if task.status in ("running", "waiting"):
+                self.say(task.task)
+
+    def say(self, number: int) -> None:
+        task = self._view.task(number)
+        if task is not None and self._said.get(number) != (task.status, task.awaits):
+            self._said[number] = task.status, task.awaits
+            stderr.print(line_of(task, {}, datetime.now(UTC)), soft_wrap=True)
+
+
+async def _follow(view: RunView, tail: Tail, lines: _Lines | None = None) -> None:
     async with aclosing(tail.follow(view.position)) as events:
         async for event in events:
             view.apply(event)
+            if lines is not None and "task" in event["data"]:
+                lines.say(event["data"]["task"])
             if view.ended:
                 return
 

@@ -100,11 +100,11 @@ def _grow(
 ) -> None:
     first, left_out, last = _drawn(below.get(number, ()), children_max)
     for task in first:
-        _grow(tree.add(_line(task, undoes, now)), task.task, below, undoes, now, children_max)
+        _grow(tree.add(line_of(task, undoes, now)), task.task, below, undoes, now, children_max)
     if left_out:
         tree.add(Text(f"… {left_out:,} more", style="dim"))
     for task in last:
-        _grow(tree.add(_line(task, undoes, now)), task.task, below, undoes, now, children_max)
+        _grow(tree.add(line_of(task, undoes, now)), task.task, below, undoes, now, children_max)
 
 
 def _title(run: RunRow, now: datetime) -> Text:
@@ -123,7 +123,7 @@ def _title(run: RunRow, now: datetime) -> Text:
     return title
 
 
-def _line(task: RunTaskRow, undoes: dict[int, RunTaskRow], now: datetime) -> Text:
+def line_of(task: RunTaskRow, undoes: dict[int, RunTaskRow], now: datetime) -> Text:
     """One task: its number, name and kind, where it stands, how long it took, and what there is to say about it."""
     undone = "strike dim" if task.status == "compensated" else "dim" if task.status in ("skipped", "cancelled") else ""
     line = Text.assemble((f"{task.task} ", "dim"), (plain(task.name, NAME_CHARACTERS_MAX), undone))

@@ -53,6 +53,11 @@ class RunView:
         """In the order in which they began, as a reader sees them."""
         return [as_shown(self._tasks[number], self.run) for number in sorted(self._tasks)]
 
+    def task(self, number: int) -> RunTaskRow | None:
+        """One of them; None if it has not begun, or is left out."""
+        row = self._tasks.get(number)
+        return None if row is None else as_shown(row, self.run)
+
     def apply(self, event: CloudEvent) -> None:
         """Take an event of this run. One of a later version of Foldwork changes nothing."""
         try:

@@ -86,6 +86,25 @@ class TestStartingARun:
         assert result.stdout.startswith("r1\n")
         assert "bookHotel  call  completed" in result.stdout
 
+    @pytest.mark.parametrize("output", ["table", "json"])
+    def test_says_line_by_line_how_it_goes_where_nothing_can_be_drawn(
+        self, api: LocalApi, foldwork: Foldwork, output: str
+    ) -> None:
+        api.happen("r1", started(), task(1, "bookHotel", awaits=JobAwaited(job_id="j1")))
+        api.later.append(lambda: api.happen("r1", RunTaskCompleted(task=1), task(2, "bookCar")))
+        api.later.append(lambda: api.happen("r1", RunTaskFaulted(task=2, error=NO_CAR), RunFaulted(error=NO_CAR)))
+        result = foldwork("runs", "start", "travel.book", "--follow", "--output", output)
+        lines = [line.strip() for line in result.stderr.splitlines()]
+        assert lines[0].startswith("1 bookHotel  call  waiting")
+        assert lines[0].endswith("waits for job j1")
+        assert [" ".join(line.split()[:4]) for line in lines[1:4]] == [
+            "1 bookHotel call completed",
+            "2 bookCar call running",
+            "2 bookCar call faulted",
+        ]
+        assert lines[4:] == ["No car (409): All are out."]
+        assert output == "table" or orjson.loads(result.stdout)["run"]["status"] == "faulted"
+
 
 class TestShowingARun:
     def test_prints_the_tree_of_its_tasks(self, api: LocalApi, foldwork: Foldwork) -> None:
