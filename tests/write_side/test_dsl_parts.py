@@ -6,6 +6,7 @@ from events.run import RunTaskStarted
 from events.run_parts import CallAwaited, JobAwaited, TimerAwaited
 from tests.write_side.dsl_case import CALL, UNSAID, Case, error, has
 from tests.write_side.dsl_run import check, play
+from write_side.interpreter.scope import DURATION_S_MAX
 
 TELLING = "emit: {event: {with: {type: %s, data: '${ $task.reference }'}}}"
 BEFORE, AFTER = TELLING % "before", TELLING % "after"
@@ -220,6 +221,11 @@ class TestADuration:
 
     def test_may_be_an_expression_that_yields_one(self) -> None:
         assert waited_s("'${ .pause }'", {"pause": "PT1M30S"}) == 90
+
+    def test_ends_at_its_bounds_however_large_its_numbers_are(self) -> None:
+        assert waited_s("{days: 1.0e+308}") == DURATION_S_MAX
+        assert waited_s("{milliseconds: 1.0e+308}") == DURATION_S_MAX
+        assert waited_s("{days: -1.0e+308}") == 0
 
 
 def called(with_: str, given: object) -> CallAwaited:

@@ -221,7 +221,8 @@ def seconds(run: Run, node: Node, duration: InlineDuration | str, value: JsonVal
     """How long a duration is. Raises Raised."""
     if isinstance(duration, InlineDuration):
         whole = ((duration.days * 24 + duration.hours) * 60 + duration.minutes) * 60 + duration.seconds
-        found = whole + duration.milliseconds / 1_000
+        # Bounded as whole numbers, which may be too large to become a float.
+        found = min(max(whole * 1_000 + duration.milliseconds, 0), DURATION_S_MAX * 1_000) / 1_000
     else:
         text = yielded(run, node, duration, value) if duration.lstrip().startswith("${") else duration
         try:

@@ -49,6 +49,7 @@ class TestASchedule:
             ),
             ({"after": {"hours": 1, "minutes": -1}}, "/schedule/after", "negative"),
             ({"every": "P11Y"}, "/schedule/every", "must be from 1 "),
+            ({"every": {"days": 1e308}}, "/schedule/every", "must be from 1 "),
             ({"every": "${ .pause }"}, "/schedule/every", "no run yet"),
             ({"after": "${ .pause }"}, "/schedule/after", "no run yet"),
             ({"on": {"any": [FILTER], "until": "${ true }"}}, "/schedule/on/until", "not understood"),
