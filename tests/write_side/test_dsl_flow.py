@@ -5,6 +5,7 @@ import pytest
 from events.run import RunTaskCancelled
 from tests.write_side.dsl_case import CALL, Case, error, fails
 from tests.write_side.dsl_run import check, play
+from tests.write_side.running import WAITING
 
 DIRECTIVES = (
     Case(
@@ -222,6 +223,16 @@ BRANCHES = (
         {},
         {"slow": ["late"]},
         output={"x": 1},
+    ),
+    Case(
+        "Fork",
+        "a branch whose directive is end ends the run, and the other branches with it",
+        f"do: [{{f: {{fork: {{branches: [{{slow: {{{CALL}}}}}, {{quick: {{set: {{x: 1}}, then: end}}}}]}}}}}},"
+        " {z: {set: {z: 1}}}]",
+        {},
+        {"slow": [WAITING]},
+        output={"x": 1},
+        begun=["f", "slow", "quick"],
     ),
     Case(
         "Fork",

@@ -11,7 +11,7 @@ from write_side.interpreter.changed import replace
 from write_side.interpreter.flow import END, next_place
 from write_side.interpreter.plan import COMPENSATE, FUNCTIONS
 from write_side.interpreter.scope import Run, check, formed, task_descriptor
-from write_side.interpreter.state import Node
+from write_side.interpreter.state import Node, is_branch
 
 
 def ending(run: Run, node: Node, raw: JsonValue, then: str | None = None) -> Sequence[RunEvent]:
@@ -47,6 +47,10 @@ def completed(run: Run, node: Node, raw: JsonValue, then: str | None) -> RunTask
         context = formed(run, node, task.export.as_, output, {**more, "output": output})
         check(run, node, task.export.schema_, context, "context")
         exported = True
+    above = run.state.nodes.get(node.parent)
+    if then is None and task.then == END and above is not None and is_branch(above, node.reference):
+        # No list leads on from a branch: what it is part of is told.
+        then = END
     return RunTaskCompleted(
         task=node.task,
         output=output,
