@@ -2,6 +2,7 @@
 
 import pytest
 
+from events.run_parts import EventsAwaited
 from tests.write_side.dsl_case import UNSAID, Case, error, event
 from tests.write_side.dsl_run import check, play
 
@@ -233,6 +234,20 @@ class TestEvents:
 
 
 class TestARunThatListens:
+    @pytest.mark.parametrize(
+        ("to", "types"),
+        [
+            ("{any: [{with: {type: a}}], until: {one: {with: {type: b}}}}", ("a", "b")),
+            ("{any: [], until: {one: {with: {type: b}}}}", ()),
+            ("{any: [{with: {type: a}}], until: {any: []}}", ()),
+            ("{all: [{with: {type: a}}, {with: {type: 'b|c'}}]}", ()),
+        ],
+    )
+    def test_is_shown_every_event_that_one_of_its_filters_may_pass(self, to: str, types: tuple[str, ...]) -> None:
+        [awaited] = play(Case("Listen", "", listening(to))).asked
+        assert isinstance(awaited, EventsAwaited)
+        assert awaited.types == types
+
     def test_goes_on_listening_while_nothing_fits(self) -> None:
         assert (
             play(Case("Listen", "", listening("{one: {with: {type: pulse}}}"), hears=[HOT, COLD])).status == "running"

@@ -83,14 +83,15 @@ def _task(run: Run, node: Node) -> ListenTask:
 
 def types_of(consumption: EventConsumption) -> tuple[str, ...]:
     """The only types of events that matter, none if that cannot be said."""
-    filters: list[EventFilter] = [*(consumption.all or ()), *(consumption.any or ())]
-    if consumption.one is not None:
-        filters.append(consumption.one)
-    if isinstance(consumption.until, EventConsumption):
-        filters += [*(consumption.until.all or ()), *(consumption.until.any or ())]
-        filters += [consumption.until.one] if consumption.until.one else []
+    strategies = [consumption, consumption.until] if isinstance(consumption.until, EventConsumption) else [consumption]
+    filters: list[EventFilter] = []
+    for each in strategies:
+        wanted = [*(each.all or ()), *(each.any or ()), *((each.one,) if each.one is not None else ())]
+        if not wanted:
+            return ()  # Without a filter every event counts, whatever the other asks for.
+        filters += wanted
     types = [wanted.with_.type for wanted in filters]
-    if not types or any(type_ is None or not type_.replace(".", "").replace("-", "").isalnum() for type_ in types):
+    if any(type_ is None or not type_.replace(".", "").replace("-", "").isalnum() for type_ in types):
         return ()
     return tuple(sorted({type_ for type_ in types if type_ is not None}))
 
