@@ -147,6 +147,13 @@ LISTENING = (
     ),
     Case(
         "Event Filter",
+        "an attribute of the author's own has the name that it is given",
+        listening("{one: {with: {type: pulse, s3bucket: x, k8s_pod: y}}}"),
+        hears=[FAST, event("pulse", 1, s3bucket="x", k8s_pod="y")],
+        output=[1],
+    ),
+    Case(
+        "Event Filter",
         "an event has to fit in all that the filter names",
         listening("{one: {with: {type: pulse, subject: ann}}}"),
         hears=[FAST, event("pulse", {"bpm": 60}, subject="ann")],

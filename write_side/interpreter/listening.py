@@ -9,7 +9,6 @@ from events.run_parts import CallAwaited, EventsAwaited
 from infra.expressions.template import is_expression
 from write_side.definition.events import EventConsumption, EventFilter, SubscriptionIterator
 from write_side.definition.tasks import CallAsyncApi, ListenTask
-from write_side.definition.values import json_name
 from write_side.interpreter.flow import END, EXIT, next_place
 from write_side.interpreter.scope import Run, check, fits, formed, holds, iterator_of, yielded
 from write_side.interpreter.sealing import conditions_of
@@ -203,7 +202,7 @@ def matches(run: Run, node: Node, wanted: EventFilter, event: CloudEvent) -> boo
     """Whether an event has all that a filter asks for: constants, regular expressions, and conditions. Raises Raised."""
     asked = wanted.with_.model_dump(include=wanted.with_.model_fields_set, by_alias=True)
     asked.update(wanted.with_.model_extra or {})
-    return all(_has(run, node, value, event.get(json_name(name))) for name, value in asked.items())
+    return all(_has(run, node, value, event.get(name)) for name, value in asked.items())
 
 
 def _has(run: Run, node: Node, wanted: JsonValue, found: JsonValue) -> bool:
