@@ -11,6 +11,7 @@ from tests.write_side.dsl_run import check, play
 AT_A, CAUGHT = "/do/0/a", "/do/0/t/try/0/c"
 DOWN = fails(503)
 FIVE = "limit: {attempt: {count: 5}}"
+BY_STATUS = '\'${ if $error.status == 503 then "PT2S" else "PT1S" end }\''
 
 RETRYING = (
     Case(
@@ -75,6 +76,20 @@ RETRYING = (
         answers={"c": [DOWN, fails(404)]},
         error={"status": 404},
         begun=["t", "c", "c"],
+    ),
+    *(
+        Case(
+            "Retry",
+            f"the {what} may depend on the error",
+            trying(f"retry: {{{how}}}"),
+            answers={"c": [DOWN, DOWN, 1]},
+            output=1,
+        )
+        for what, how in (
+            ("delay", f"delay: {BY_STATUS}"),
+            ("jitter", f"jitter: {{from: PT0S, to: {BY_STATUS}}}"),
+            ("limit", f"limit: {{duration: {BY_STATUS}}}"),
+        )
     ),
 )
 LONG = "wait: PT1M"

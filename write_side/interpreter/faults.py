@@ -1,7 +1,7 @@
 """What becomes of an error: caught by a `try`, survived by a race, tried again, or the end of the run."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pydantic import JsonValue
@@ -107,11 +107,11 @@ def _retry_at(run: Run, node: Node, catch: Catch, error: RunError) -> datetime |
         return None
     if policy.except_when is not None and holds(run, node, policy.except_when, node.input, known):
         return None
-    retry_at = run.at + timedelta(seconds=_delay_s(run, node, policy))
-    return None if _is_over(run, node, policy, retry_at) else retry_at
+    retry_at = run.at + timedelta(seconds=_delay_s(run, node, policy, known))
+    return None if _is_over(run, node, policy, retry_at, known) else retry_at
 
 
-def _is_over(run: Run, node: Node, policy: RetryPolicy, retry_at: datetime) -> bool:
+def _is_over(run: Run, node: Node, policy: RetryPolicy, retry_at: datetime, known: Mapping[str, JsonValue]) -> bool:
     count, limits = RETRIES_MAX, []
     if policy.limit is not None:
         limits.append(policy.limit.duration)
@@ -121,19 +121,20 @@ def _is_over(run: Run, node: Node, policy: RetryPolicy, retry_at: datetime) -> b
     if node.attempt >= min(count, RETRIES_MAX):
         return True
     spent_s = (retry_at - node.started_at).total_seconds()
-    return any(limit is not None and spent_s > seconds(run, node, limit, node.input) for limit in limits)
+    return any(limit is not None and spent_s > seconds(run, node, limit, node.input, known) for limit in limits)
 
 
-def _delay_s(run: Run, node: Node, policy: RetryPolicy) -> float:
+def _delay_s(run: Run, node: Node, policy: RetryPolicy, known: Mapping[str, JsonValue]) -> float:
     """The delay before the next attempt: grown by the backoff, with a jitter that is the same each time it is asked for."""
     attempt = node.attempt + 1
-    delay_s = 0.0 if policy.delay is None else seconds(run, node, policy.delay, node.input)
+    delay_s = 0.0 if policy.delay is None else seconds(run, node, policy.delay, node.input, known)
     if policy.backoff is not None and policy.backoff.exponential is not None:
         delay_s *= 2 ** min(attempt - 1, 40)
     elif policy.backoff is not None and policy.backoff.linear is not None:
         delay_s *= attempt
     if policy.jitter is not None:
-        low, high = (seconds(run, node, bound, node.input) for bound in (policy.jitter.from_, policy.jitter.to))
+        bounds = (policy.jitter.from_, policy.jitter.to)
+        low, high = (seconds(run, node, bound, node.input, known) for bound in bounds)
         drawn = hashlib.sha256(f"{run.run_id}/{node.task}/{attempt}".encode()).digest()
         delay_s += low + (high - low) * int.from_bytes(drawn[:8], "big") / 2**64
     return min(max(delay_s, 0.0), DELAY_S_MAX)

@@ -217,14 +217,20 @@ def check(run: Run, node: Node, schema: DataSchema | None, value: JsonValue, wha
         raise Raised(standard("validation", f"{what}: {'; '.join(found)}"[:4_000], node.reference))
 
 
-def seconds(run: Run, node: Node, duration: InlineDuration | str, value: JsonValue) -> float:
+def seconds(
+    run: Run,
+    node: Node,
+    duration: InlineDuration | str,
+    value: JsonValue,
+    more: Mapping[str, JsonValue] | None = None,
+) -> float:
     """How long a duration is. Raises Raised."""
     if isinstance(duration, InlineDuration):
         whole = ((duration.days * 24 + duration.hours) * 60 + duration.minutes) * 60 + duration.seconds
         # Bounded as whole numbers, which may be too large to become a float.
         found = min(max(whole * 1_000 + duration.milliseconds, 0), DURATION_S_MAX * 1_000) / 1_000
     else:
-        text = yielded(run, node, duration, value) if duration.lstrip().startswith("${") else duration
+        text = yielded(run, node, duration, value, more) if duration.lstrip().startswith("${") else duration
         try:
             found = seconds_of(str(text))
         except ValueError:
