@@ -156,6 +156,12 @@ ARGUMENTS = (
     ),
     Case(
         "Runtime expression arguments",
+        "$output is the raw output where that is formed",
+        "do: [{a: {set: {x: 1}, output: {as: $output.x + .x}}}]\noutput: {as: {y: '${ $output }'}}",
+        output={"y": 2},
+    ),
+    Case(
+        "Runtime expression arguments",
         "a workflow's output is formed with $context at hand",
         "do: [{a: {set: {x: 1}, export: {as: {kept: true}}}}]\noutput: {as: $context}",
         output={"kept": True},

@@ -189,7 +189,7 @@ ITERATING = (
     Case(
         "Subscription Iterator",
         "each event is formed by the iterator's output",
-        "do: [{l: {listen: {to: {any: [], until: '(. | length) > 1'}}, foreach: {output: {as: .degrees}}}}]",
+        "do: [{l: {listen: {to: {any: [], until: '(. | length) > 1'}}, foreach: {output: {as: $output.degrees}}}}]",
         hears=[HOT, COLD],
         output=[39, 20],
     ),

@@ -40,7 +40,7 @@ def completed(run: Run, node: Node, raw: JsonValue, then: str | None) -> RunTask
     if task.output is not None or task.export is not None:
         more = {"task": task_descriptor(run, node, raw)}
     if task.output is not None:
-        output = formed(run, node, task.output.as_, raw, more)
+        output = formed(run, node, task.output.as_, raw, {**more, "output": raw})
         check(run, node, task.output.schema_, output, "output")
     exported, context = False, None
     if task.export is not None and task.export.as_ is not None:

@@ -56,7 +56,7 @@ def _iterate(
                 return end(run, node, _outputs(node))
         output, context = node.data if rounds.do else node.consumed[node.index], None
         if rounds.output is not None:
-            output = formed(run, node, rounds.output.as_, output)
+            output = formed(run, node, rounds.output.as_, output, {"output": output})
             check(run, node, rounds.output.schema_, output, "output")
         exports = rounds.export is not None and rounds.export.as_ is not None
         if exports and rounds.export is not None:

@@ -150,7 +150,7 @@ def _root(run: Run, node: Node) -> Events:
         return begin(run, node, run.plan.lists["/do"][place])
     output = node.data
     if definition.output is not None:
-        output = formed(run, node, definition.output.as_, output)
+        output = formed(run, node, definition.output.as_, output, {"output": output})
         check(run, node, definition.output.schema_, output, "output")
     return [RunCompleted(output=output)]
 
