@@ -183,6 +183,16 @@ CATCHING = (
         error={"status": 409},
     ),
     Case(
+        "Catch",
+        "what is tried again within a catch sees the error of that catch, and so does its output",
+        f"do: [{{o: {{try: [{{r: {{raise: {{error: {{{SOLD_OUT}}}}}}}}}], catch: {{do: [{{t:"
+        " {try: [{s: {set: '${ $error.status }'}},"
+        f" {{c: {{{CALL}, output: {{as: '${{ [., $error.status, $input] }}'}}}}}}], catch: {{retry: {{delay: PT1S}}}},"
+        " output: {as: '${ . + [$error.status] }'}}}]}}}]",
+        answers={"c": [DOWN, 1]},
+        output=[1, 409, 409, 409],
+    ),
+    Case(
         "Try",
         "what one try does not catch the one around it does",
         f"do: [{{o: {{try: [{{t: {{try: [{{c: {{{CALL}}}}}], catch: {{errors: {{with: {{status: 404}}}}}}}}}}],"

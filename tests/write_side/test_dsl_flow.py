@@ -198,6 +198,13 @@ LOOPS = (
         {"s": []},
         output={"s": [11, 21, 12, 22]},
     ),
+    Case(
+        "For",
+        "the output of a loop in a loop is formed with the item of the outer one",
+        "do: [{f: {for: {in: '[1, 2]'}, do: [{g: {for: {in: '[10, 20]'}, do: [{a: {set: {x: '${ $item }'}}}],"
+        " output: {as: {of: '${ $item }', at: '${ $index }', x: '${ .x }'}}}}]}}]",
+        output={"of": 2, "at": 1, "x": 20},
+    ),
 )
 
 BRANCHES = (

@@ -50,13 +50,18 @@ class Scope(Mapping[str, JsonValue]):
     def __getitem__(self, name: str) -> JsonValue:
         if name in self._more:
             return self._more[name]
-        node: Node | None = self._node
+        node = self._below()
         while node is not None:
             found = _of_node(self._run, node, name)
             if found is not _MISSING:
                 return found  # type: ignore[return-value]  # what is not missing is JSON
             node = self._run.state.nodes.get(node.parent)
         return self._general(name)
+
+    def _below(self) -> Node | None:
+        """The first node that can give names here: those of a loop or a try are for the tasks below it, not for its own output."""
+        node = self._node
+        return self._run.state.nodes.get(node.parent) if node.kind in ("for", "try") else node
 
     def _general(self, name: str) -> JsonValue:
         state, node = self._run.state, self._node
@@ -85,7 +90,7 @@ class Scope(Mapping[str, JsonValue]):
         names = dict.fromkeys(("context", "input", "task", "workflow", "runtime", *self._more))
         if self._run.state.undoing is not None:
             names["compensated"] = None
-        node: Node | None = self._node
+        node = self._below()
         while node is not None:
             names.update(dict.fromkeys(_names_of(self._run, node)))
             node = self._run.state.nodes.get(node.parent)
@@ -110,6 +115,8 @@ def iterator_of(task: TaskBase) -> SubscriptionIterator | None:
 def _catch(run: Run, node: Node) -> Catch | None:
     if node.kind != "try" or node.error is None:
         return None
+    if not node.answered and node.section != node.reference + "/catch/do":
+        return None  # What is tried again does not see why.
     task = run.plan.tasks[node.reference].task
     return task.catch if isinstance(task, TryTask) else None
 
