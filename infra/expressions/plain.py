@@ -42,7 +42,7 @@ def cost_of(program: str, size: int, bounds: Bounds = BOUNDS) -> Cost | None:
         return None
     try:
         return _Reader(tokens(program), float(size), float(size), bounds.plain_depth_max).whole()
-    except (_NotPlain, ExpressionFailed, OverflowError):
+    except (_NotPlain, ExpressionFailed, OverflowError, RecursionError):
         return None
 
 
