@@ -127,12 +127,14 @@ def _here(expression: str, names: tuple[str, ...], data: bytes, bounds: Bounds) 
 
 
 def _output(text: bytes) -> JsonValue:
+    may_be_deep = text.count(b"[") + text.count(b"{") > DEPTH_SURE
     try:
         output: JsonValue = orjson.loads(text)
-        if text.count(b"[") + text.count(b"{") > DEPTH_SURE:
+        if may_be_deep:
             orjson.dumps(output)
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
-        raise ExpressionFailed("the output is nested too deeply") from None
+        why = "is nested too deeply" if may_be_deep else "holds a number that is too large"
+        raise ExpressionFailed(f"the output {why}") from None
     return output
 
 

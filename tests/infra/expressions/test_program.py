@@ -158,6 +158,10 @@ class TestAProgramThatTakesTooMuch:
         assert "nested too deeply" in failure("reduce range(2000) as $i (null; [.])")
         assert "nested too deeply" in failure(" | ".join(["[.]"] * 300))
 
+    def test_fails_when_a_number_that_it_repeats_is_too_large(self) -> None:
+        assert failure("tonumber", "1e1000") == "the output holds a number that is too large"
+        assert evaluate("tonumber < 5", "1e1000", {}) is False
+
 
 class TestCompiling:
     def test_accepts_what_can_be_evaluated(self) -> None:
