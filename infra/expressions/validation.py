@@ -6,7 +6,7 @@ from re import error as PatternInvalid
 from typing import Any
 
 import jsonschema
-from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.exceptions import SchemaError, UnknownType, ValidationError
 from jsonschema.validators import validator_for
 from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]  # has no types
 from referencing.exceptions import Unresolvable
@@ -45,6 +45,8 @@ def check(schema: bytes, value: Any, messages_max: int) -> list[str]:
         raise ExpressionFailed(
             f"the schema refers to {reference}, which it does not hold; others are never fetched"
         ) from None
+    except UnknownType:
+        raise ExpressionFailed("the schema is invalid: it names a type that there is not") from None
     except PatternInvalid:
         raise ExpressionFailed("the schema is invalid: a pattern is not a regular expression") from None
     except RecursionError:
@@ -55,7 +57,10 @@ def check(schema: bytes, value: Any, messages_max: int) -> list[str]:
 @lru_cache(maxsize=VALIDATORS_MAX)
 def _validator(schema: bytes) -> Any:
     parsed = json.loads(schema)
-    kind = validator_for(parsed, default=jsonschema.Draft202012Validator)
+    try:
+        kind = validator_for(parsed, default=jsonschema.Draft202012Validator)
+    except (TypeError, ValueError, AttributeError):
+        raise ExpressionFailed("the schema is invalid at /$schema: it is not a URI") from None
     try:
         kind.check_schema(parsed)
     except SchemaError as wrong:

@@ -60,6 +60,13 @@ class TestASchema:
         [
             ({"type": "nope"}, "the schema is invalid at /type"),
             ({"pattern": "("}, "the schema is invalid"),
+            ({"$schema": 5}, "the schema is invalid at /.schema"),
+            ({"$schema": {}}, "the schema is invalid at /.schema"),
+            ({"$schema": "http://[x"}, "the schema is invalid at /.schema"),
+            (
+                {"$schema": "http://json-schema.org/draft-03/schema#", "disallow": "nothing"},
+                "the schema is invalid: it names a type",
+            ),
             ({"$ref": "https://example.com/a.json"}, "https://example.com/a.json, which it does not hold"),
             ({"$ref": "#/$defs/none"}, "which it does not hold"),
             ({"$ref": "#"}, "refers to itself without end"),
