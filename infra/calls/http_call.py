@@ -2,6 +2,7 @@
 
 import re
 from base64 import b64encode
+from codecs import lookup
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -39,6 +40,8 @@ _TEXT = {
     "application/x-ndjson",
     _FORM,
 }
+# Python knows these as encodings of text as well; no server means them, and the first takes minutes for a megabyte.
+_NO_CHARSETS = {"punycode", "idna", "undefined", "unicode-escape", "raw-unicode-escape"}
 _OUTPUTS = {"raw", "content", "response"}
 
 
@@ -172,9 +175,12 @@ def content_of(answer: Answer, body: bytes) -> JsonValue:
 def _text(body: bytes, content_type: str) -> str:
     found = re.search(r"charset\s*=\s*\"?([\w-]+)", content_type, re.IGNORECASE)
     try:
-        return body.decode(found[1] if found else "utf-8", errors="replace")
-    except LookupError:
-        return body.decode(errors="replace")
+        charset = lookup(found[1]).name if found else "utf-8"
+        if charset not in _NO_CHARSETS:
+            return body.decode(charset, errors="replace")
+    except (LookupError, UnicodeError):
+        pass
+    return body.decode(errors="replace")
 
 
 def _response(answer: Answer, content: JsonValue, secrets: tuple[str, ...]) -> JsonValue:

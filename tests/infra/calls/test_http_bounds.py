@@ -9,10 +9,11 @@ from time import monotonic
 
 import httpx
 import pytest
+from starlette.responses import Response
 
 from infra.calls.call import CallContext, CallFailed, carry_out
 from infra.calls.unpacking import PIECES_AT_ONCE, bounded
-from tests.infra.calls.other_side import calling
+from tests.infra.calls.other_side import OtherSide, calling
 
 pytestmark = pytest.mark.outside
 
@@ -166,6 +167,18 @@ class TestAnAnswer:
     async def test_packed_badly_is_a_failed_communication(self, body: bytes) -> None:
         async with calling() as context:
             assert (await fails(packed(body), context)).type == "communication"
+
+    @pytest.mark.parametrize(
+        "charset", ["punycode", "PUNYCODE", "idna", "undefined", "unicode_escape", "zip", "unheard-of"]
+    )
+    async def test_in_what_is_no_charset_of_any_server_is_read_as_utf_8(
+        self, server: OtherSide, context: CallContext, charset: str
+    ) -> None:
+        text = "a-" + "b" * 200_000
+        url = server.at("/a", Response(text, headers={"content-type": f"text/plain; charset={charset}"}))
+        began = monotonic()
+        assert await carry_out("http", {"method": "post", "endpoint": url}, context) == text
+        assert monotonic() - began < 3
 
     async def test_nested_without_an_end_is_a_failed_communication(self) -> None:
         async def script(writer: asyncio.StreamWriter) -> None:
