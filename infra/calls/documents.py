@@ -45,10 +45,11 @@ async def fetch_text(resource: Arguments, context: CallContext) -> str:
 async def _fetch(resource: Arguments, context: CallContext) -> tuple[bytes, str]:
     uri, policy = endpoint_of(resource.get("endpoint"))
     authorization = await authorize(policy, context)
+    url = url_of(uri, _SCHEMES)
     auth, secrets = (authorization.auth, authorization.secrets) if authorization else (None, ())
-    request = Request(
-        "GET", url_of(uri, _SCHEMES), {"Accept": _ACCEPT}, auth=auth, secrets=secrets, follow_redirects=True
-    )
+    forget = authorization.forget if authorization else None
+    headers = {"Accept": _ACCEPT}
+    request = Request("GET", url, headers, auth=auth, secrets=secrets, follow_redirects=True, on_refused=forget)
     async with exchange(request, context) as answer:
         if not 200 <= answer.status < 300:
             raise await answer.failure()

@@ -4,7 +4,7 @@ import base64
 from typing import Any
 
 import pytest
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from infra.calls.call import CallContext, fetch_documents
 from infra.calls.contract import CallFailed
@@ -33,6 +33,22 @@ class TestDocuments:
         policy = {"basic": {"username": "ann", "password": "s3cret"}}
         await fetch_documents({"a": resource(address, policy)}, context)
         assert server.seen[0].headers["authorization"] == "Basic " + base64.b64encode(b"ann:s3cret").decode()
+
+    async def test_are_asked_for_with_a_new_token_after_theirs_was_refused(
+        self, server: OtherSide, context: CallContext
+    ) -> None:
+        tokens = iter(["revoked", "t2"])
+        server.at("/oauth2/token", lambda _: JSONResponse({"access_token": next(tokens), "expires_in": 3600}))
+        fresh = "Bearer t2"
+        address = server.at(
+            "/schema.json",
+            lambda seen: JSONResponse({}, 200 if seen.headers["authorization"] == fresh else 401),
+        )
+        client = {"id": "runner", "secret": "s3cret"}
+        policy = {"oauth2": {"authority": server.url, "grant": "client_credentials", "client": client}}
+        with pytest.raises(CallFailed, match="communication 401"):
+            await fetch_documents({"a": resource(address, policy)}, context)
+        assert await fetch_documents({"a": resource(address, policy)}, context) == {"a": {}}
 
     async def test_are_fetched_where_they_moved_to(self, server: OtherSide, context: CallContext) -> None:
         moved = server.at("/old", RedirectResponse(server.at("/new", {"set": {"a": 1}})))
