@@ -9,10 +9,11 @@ import functools
 import re
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import TypeVar
 
 import httpcore
 import httpx
@@ -24,6 +25,7 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 """Gives the addresses of a host, in the order in which to try them; OSError if there are none."""
 
 Address = IPv4Address | IPv6Address
+T = TypeVar("T")
 
 LOOKUPS_MAX = 64
 """How many hosts of calls are looked up at once. A name server may take its time: what the process looks up itself does not wait for it."""
@@ -154,6 +156,14 @@ def _refused(host: str) -> CallFailed:
         f"The address of {host[:200]!r} is not public and the operator has not allowed it"
         " (FOLDWORK_CALL_NETWORKS_ALLOWED, FOLDWORK_CALL_HOSTS_ALLOWED).",
     )
+
+
+def in_turn(places: Sequence[T], within_s: float) -> Iterator[tuple[T, float | None]]:
+    """Each place, and by when on the loop's clock to be there: one that says nothing takes its share of the time. The last has no limit."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + within_s
+    for left, place in zip(range(len(places), 0, -1), places, strict=True):
+        yield place, None if left == 1 else clock() + (until - clock()) / left
 
 
 class _CheckedNetwork(httpcore.AsyncNetworkBackend):

@@ -10,10 +10,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import nats.errors
-from nats.aio.client import Client
+from nats.aio.client import Client, Srv
 from nats.protocol.parser import Parser
 
-from infra.calls.addresses import certificates
+from infra.calls.addresses import certificates, in_turn
 from infra.calls.asyncapi_document import Channel
 from infra.calls.asyncapi_protocol import Cut, Message, Protocol, Receive
 from infra.calls.authentication import authorize
@@ -87,6 +87,7 @@ class _OneServer(Client):
     """A client that stays with the server whose address was checked, whatever others that one speaks of."""
 
     needs_tls = False
+    until: float | None = None
     forbidden: Exception | None = None
 
     def __init__(self, bytes_max: int) -> None:
@@ -103,6 +104,10 @@ class _OneServer(Client):
         """What breaks is raised where it is waited for, but for what a server says in passing."""
         if _FORBIDDEN in str(error):
             self.forbidden = error
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        async with asyncio.timeout_at(self.until):
+            await super()._connect_to_server(s)
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         if initial_connection and self.needs_tls and not info.get("tls_required"):
@@ -128,17 +133,21 @@ async def _connect(channel: Channel, options: dict[str, Any], context: CallConte
     host, port, tls, addresses = await _places(channel, context)
     if tls:
         options = options | {"tls": certificates(), "tls_hostname": host.strip("[]")}
-    for address in addresses[:-1]:
+    for address, until in in_turn(addresses, context.settings.connect_s_max):
+        client = _OneServer(context.settings.response_bytes_max)
+        client.needs_tls, client.until = tls, until
         try:
-            return await _connect_to(address, port, tls, options, context)
-        except OSError:
-            continue
-    return await _connect_to(addresses[-1], port, tls, options, context)
+            await _connect_to(client, address, port, options, context)
+            return client
+        except (OSError, nats.errors.NoServersError):
+            if until is None:
+                raise
+    raise AssertionError
 
 
-async def _connect_to(address: str, port: int, tls: bool, options: dict[str, Any], context: CallContext) -> _OneServer:
-    client = _OneServer(context.settings.response_bytes_max)
-    client.needs_tls = tls
+async def _connect_to(
+    client: _OneServer, address: str, port: int, options: dict[str, Any], context: CallContext
+) -> None:
     place = f"[{address}]" if ":" in address else address
     await client.connect(
         [f"nats://{place}:{port}"],
@@ -149,7 +158,6 @@ async def _connect_to(address: str, port: int, tls: bool, options: dict[str, Any
         error_cb=client.note,
         **options,
     )
-    return client
 
 
 async def _places(channel: Channel, context: CallContext) -> tuple[str, int, bool, list[str]]:

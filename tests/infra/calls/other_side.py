@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +82,21 @@ def _config(app: OtherSide) -> uvicorn.Config:
     config = uvicorn.Config(app, log_config=None, log_level="critical", access_log=False, ws="none", lifespan="off")
     config.load()
     return config
+
+
+@contextmanager
+def silent(address: str, port: int) -> Iterator[None]:
+    """An address that says nothing to whoever connects to it, as behind a firewall."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with ExitStack() as stack:
+        listening = stack.enter_context(socket.socket(family))
+        listening.bind((address, port))
+        listening.listen(0)
+        for _ in range(3):  # nobody accepts them: whoever comes next gets no answer
+            waiting = stack.enter_context(socket.socket(family))
+            waiting.setblocking(False)
+            waiting.connect_ex((address, port))
+        yield
 
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from typing import Any
 
 import orjson
 import pytest
 
-from infra.calls.call import CallContext, CallFailed, carry_out
-from tests.infra.calls.other_side import OtherSide
+from infra.calls.call import CallContext, CallFailed, CallSettings, carry_out, open_resources
+from tests.infra.calls.other_side import LOOPBACK, OtherSide, silent
 
 pytestmark = pytest.mark.outside
 
@@ -65,6 +66,23 @@ async def publish(context: CallContext, server: OtherSide, url: str, policy: dic
         "authentication": policy,
     }
     return await carry_out("asyncapi", arguments, context)
+
+
+class TestAServerWithSeveralAddresses:
+    @pytest.mark.parametrize("says_nothing", [False, True])
+    async def test_is_found_at_the_one_where_it_listens(
+        self, server: OtherSide, talkative: TalkativeServer, says_nothing: bool
+    ) -> None:
+        async def resolve(host: str, port: int) -> list[str]:
+            return ["127.0.0.98", "127.0.0.1"]
+
+        origins = {"http://docs.example.com": server.url}
+        settings = CallSettings(networks_allowed=LOOPBACK, origins=origins, connect_s_max=1)
+        port = int(talkative.address.partition(":")[2])
+        with silent("127.0.0.98", port) if says_nothing else nullcontext():
+            async with open_resources(settings, resolve) as resources:
+                await publish(CallContext("k", resources), server, f"news.example.com:{port}")
+        assert talkative.connections == 1
 
 
 class TestAServer:
