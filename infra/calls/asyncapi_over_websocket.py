@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.frames import CloseCode
 from websockets.typing import Subprotocol
 
-from infra.calls.addresses import certificates
+from infra.calls.addresses import certificates, in_turn
 from infra.calls.asyncapi_document import Channel
 from infra.calls.asyncapi_handshake import handshake_of
 from infra.calls.asyncapi_protocol import Cut, Message, Protocol, Receive
@@ -52,6 +52,12 @@ _FRAMES_MAX = 4
 
 class _Connect(connect):
     """A handshake that follows no redirect: where it leads was not checked."""
+
+    until: float | None = None
+
+    async def open_tcp_connection(self) -> ClientConnection:
+        async with asyncio.timeout_at(self.until):
+            return await super().open_tcp_connection()
 
     def process_redirect(self, exc: Exception) -> Exception:
         return exc
@@ -187,12 +193,15 @@ async def _shake_hands(
         logger=_SILENT,
         **options,
     )
-    for address in addresses[:-1]:
+    for address, until in in_turn(addresses, settings.connect_s_max):
+        shaking = shake_hands(host=address)
+        shaking.until = until
         try:
-            return await shake_hands(host=address)
+            return await shaking
         except OSError:
-            continue
-    return await shake_hands(host=addresses[-1])
+            if until is None:
+                raise
+    raise AssertionError
 
 
 async def _places(channel: Channel, context: CallContext) -> tuple[bool, int, str, list[str]]:

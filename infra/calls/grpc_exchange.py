@@ -6,6 +6,7 @@ Guarantee: the connection is this call's alone, and goes to one of the addresses
 import asyncio
 import ssl
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from ipaddress import ip_address
 from itertools import groupby
@@ -16,6 +17,7 @@ import grpc
 import grpc.aio
 from google.protobuf.descriptor import MethodDescriptor
 
+from infra.calls.addresses import in_turn
 from infra.calls.authentication import Authorization
 from infra.calls.contract import CallContext, CallFailed, CallSettings
 from infra.calls.exchange import without
@@ -100,11 +102,13 @@ async def _connected(place: Place, settings: CallSettings) -> grpc.aio.Channel:
     ]
     try:
         async with asyncio.timeout(settings.connect_s_max):
-            for number, (version, addresses) in enumerate(families, 1):
+            for (version, addresses), until in in_turn(families, settings.connect_s_max):
                 channel = _channel(place, version, addresses, settings)
                 try:
-                    if await _is_ready(channel) or number == len(families):
-                        return channel
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout_at(until):
+                            if await _is_ready(channel) or until is None:
+                                return channel
                 except asyncio.CancelledError:
                     await channel.close()
                     raise

@@ -12,7 +12,7 @@ from websockets.http11 import Response
 from infra.calls import asyncapi_over_websocket
 from infra.calls.call import CallContext, CallFailed, CallSettings, carry_out, open_resources
 from tests.infra.calls.certificates import certify
-from tests.infra.calls.other_side import LOOPBACK, OtherSide, calling
+from tests.infra.calls.other_side import LOOPBACK, OtherSide, calling, silent
 from tests.infra.calls.websocket_documents import hearing, telling, version_2, version_3
 from tests.infra.calls.websocket_server import WebSocketServer, websocket_server
 
@@ -72,6 +72,20 @@ class TestAnAddress:
             arguments = telling(server, version_3(f"{NAME}:{port}"), {"payload": 1})
             arguments["document"] = {"endpoint": "http://docs.example.com/d.json"}
             await carry_out("asyncapi", arguments, CallContext("k", resources))
+        assert len(heard.shaken) == 1
+
+    async def test_that_says_nothing_leaves_time_for_the_next(self, server: OtherSide, heard: WebSocketServer) -> None:
+        async def resolve(host: str, port: int) -> list[str]:
+            return ["127.0.0.98", "127.0.0.1"]
+
+        port = int(heard.address.partition(":")[2])
+        mapped = {"http://docs.example.com": server.url}
+        settings = CallSettings(networks_allowed=LOOPBACK, origins=mapped, connect_s_max=1)
+        with silent("127.0.0.98", port):
+            async with open_resources(settings, resolve) as resources:
+                arguments = telling(server, version_3(f"{NAME}:{port}"), {"payload": 1})
+                arguments["document"] = {"endpoint": "http://docs.example.com/d.json"}
+                await carry_out("asyncapi", arguments, CallContext("k", resources))
         assert len(heard.shaken) == 1
 
     @pytest.mark.parametrize("where", ["/v1/elsewhere", "ws://{other}/v1/news", "wss://169.254.169.254/"])

@@ -15,7 +15,7 @@ from infra.calls.call import CallContext, CallFailed, CallSettings, carry_out, o
 from infra.calls.grpc_place import find_place
 from tests.infra.calls.certificates import certify
 from tests.infra.calls.grpc_server import PROTO, SERVICE, GrpcServer, grpc_server, keep
-from tests.infra.calls.other_side import LOOPBACK, OtherSide, calling
+from tests.infra.calls.other_side import LOOPBACK, OtherSide, calling, silent
 
 pytestmark = pytest.mark.outside
 
@@ -98,18 +98,27 @@ class TestAnAddress:
         async with resolving(*others, "127.0.0.1") as context:
             assert await say_hello(context, proto, NAME, greeter.port) == HELLO
 
+    @pytest.mark.parametrize("other", ["::1", "127.0.0.98"])
+    async def test_that_says_nothing_leaves_time_for_the_next(
+        self, greeter: GrpcServer, proto: str, other: str
+    ) -> None:
+        with silent(other, greeter.port):
+            async with resolving(other, "127.0.0.1", connect_s_max=2) as context:
+                keep(context, proto)
+                assert await say_hello(context, proto, NAME, greeter.port) == HELLO
+
     async def test_at_which_nobody_listens_is_a_failed_communication(self, proto: str, context: CallContext) -> None:
         port = refused_port()
         with pytest.raises(CallFailed, match=f"communication 503: localhost:{port}, spoken to in plain text"):
             await say_hello(context, proto, "localhost", port)
 
     async def test_that_does_not_answer_in_time_is_given_up(self, proto: str) -> None:
-        with socket.socket() as silent:
-            silent.bind(("127.0.0.1", 0))
-            silent.listen()
+        with socket.socket() as mute:
+            mute.bind(("127.0.0.1", 0))
+            mute.listen()
             async with calling(connect_s_max=0.3) as context:
                 with pytest.raises(CallFailed, match=r"timeout 408: No connection to localhost:\d+ within 0.3 s"):
-                    await say_hello(context, proto, "localhost", silent.getsockname()[1])
+                    await say_hello(context, proto, "localhost", mute.getsockname()[1])
 
     @pytest.mark.parametrize(
         ("host", "port"),
