@@ -4,7 +4,7 @@ Guarantee: a message is published at least once, with the call's key as its `Nat
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -117,12 +117,15 @@ class _OneServer(Client):
 
 @asynccontextmanager
 async def _connected(channel: Channel, policy: Arguments, context: CallContext) -> AsyncIterator[_OneServer]:
-    options = await _credentials(policy, context)
+    options, forget = await _credentials(policy, context)
     try:
         async with asyncio.timeout(context.settings.connect_s_max):
             client = await _connect(channel, options, context)
     except (*_BROKEN, TimeoutError) as broken:
-        raise _failure(channel, broken) from broken
+        failure = _failure(channel, broken)
+        if forget and failure.type == "authentication":
+            forget()
+        raise failure from broken
     try:
         yield client
     finally:
@@ -173,14 +176,15 @@ async def _places(channel: Channel, context: CallContext) -> tuple[str, int, boo
     return channel.host, channel.port, channel.tls, addresses
 
 
-async def _credentials(policy: Arguments, context: CallContext) -> dict[str, Any]:
+async def _credentials(policy: Arguments, context: CallContext) -> tuple[dict[str, Any], Callable[[], None] | None]:
+    """What the library is told of who connects, and what drops the token in it once that was refused."""
     if "basic" in policy:
         basic = map_of(policy, "basic")
-        return {"user": plain(basic.get("username")), "password": plain(basic.get("password"))}
+        return {"user": plain(basic.get("username")), "password": plain(basic.get("password"))}, None
     if "digest" in policy:
         raise CallFailed("configuration", "NATS does not know the authentication 'digest'.")
     authorization = await authorize(policy, context)
-    return {"token": authorization.parameter} if authorization else {}
+    return ({"token": authorization.parameter}, authorization.forget) if authorization else ({}, None)
 
 
 def _failure(channel: Channel, broken: Exception, *, sent: bool = False) -> CallFailed:

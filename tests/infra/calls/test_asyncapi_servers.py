@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
+from starlette.responses import JSONResponse
 
 from infra.calls.call import CallContext, CallFailed, CallSettings, carry_out, open_resources
 from tests.infra.calls.other_side import LOOPBACK, OtherSide, silent
@@ -109,6 +110,20 @@ class TestAServer:
         with pytest.raises(CallFailed, match="authentication 401") as failed:
             await publish(context, server, talkative.address, {"bearer": {"token": "secret-token"}})
         assert "secret-token" not in failed.value.detail
+
+    async def test_that_refuses_a_token_gets_a_new_one_the_next_time(
+        self, context: CallContext, server: OtherSide, talkative: TalkativeServer
+    ) -> None:
+        tokens = iter(["revoked", "t2"])
+        server.at("/oauth2/token", lambda _: JSONResponse({"access_token": next(tokens), "expires_in": 3600}))
+        client = {"id": "runner", "secret": "s3cret"}
+        policy = {"oauth2": {"authority": server.url, "grant": "client_credentials", "client": client}}
+        talkative.info["auth_required"] = talkative.refuses = True
+        with pytest.raises(CallFailed, match="authentication 401"):
+            await publish(context, server, talkative.address, policy)
+        talkative.refuses = False
+        await publish(context, server, talkative.address, policy)
+        assert [each["auth_token"] for each in talkative.credentials] == ["revoked", "t2"]
 
     async def test_gets_nobody_to_connect_to_others(
         self, context: CallContext, server: OtherSide, talkative: TalkativeServer
