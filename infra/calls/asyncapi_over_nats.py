@@ -105,6 +105,12 @@ class _OneServer(Client):
         if _FORBIDDEN in str(error):
             self.forbidden = error
 
+    def abort(self) -> None:
+        """Let go of the connection at once, however far it has come: the library closes only what it has connected."""
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()
+
     async def _connect_to_server(self, s: Srv) -> None:
         async with asyncio.timeout_at(self.until):
             await super()._connect_to_server(s)
@@ -129,7 +135,10 @@ async def _connected(channel: Channel, policy: Arguments, context: CallContext) 
     try:
         yield client
     finally:
-        await client.close()
+        try:
+            await client.close()
+        finally:
+            client.abort()
 
 
 async def _connect(channel: Channel, options: dict[str, Any], context: CallContext) -> _OneServer:
@@ -142,8 +151,9 @@ async def _connect(channel: Channel, options: dict[str, Any], context: CallConte
         try:
             await _connect_to(client, address, port, options, context)
             return client
-        except (OSError, nats.errors.NoServersError):
-            if until is None:
+        except BaseException as broken:
+            client.abort()
+            if until is None or not isinstance(broken, OSError | nats.errors.NoServersError):
                 raise
     raise AssertionError
 

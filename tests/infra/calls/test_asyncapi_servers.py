@@ -10,7 +10,7 @@ import pytest
 from starlette.responses import JSONResponse
 
 from infra.calls.call import CallContext, CallFailed, CallSettings, carry_out, open_resources
-from tests.infra.calls.other_side import LOOPBACK, OtherSide, silent
+from tests.infra.calls.other_side import LOOPBACK, OtherSide, calling, silent
 
 pytestmark = pytest.mark.outside
 
@@ -23,11 +23,15 @@ class TalkativeServer:
         self.info: dict[str, Any] = {"server_id": "s", "version": "2.14.0", "max_payload": 1_048_576, "headers": True}
         self.credentials: list[dict[str, Any]] = []
         self.connections = 0
+        self.open = 0
         self.refuses = False
+        self.says_nothing = False
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        writer.write(b"INFO " + orjson.dumps(self.info) + b"\r\n")
+        self.open += 1
+        if not self.says_nothing:
+            writer.write(b"INFO " + orjson.dumps(self.info) + b"\r\n")
         try:
             while line := await reader.readline():
                 if line.startswith(b"CONNECT "):
@@ -38,6 +42,7 @@ class TalkativeServer:
         except OSError:
             pass
         finally:
+            self.open -= 1
             writer.close()
 
 
@@ -136,6 +141,19 @@ class TestAServer:
                 with pytest.raises(CallFailed, match="authentication 401"):
                     await publish(context, server, talkative.address)
         assert (talkative.connections, other.connections) == (3, 0)
+
+    @pytest.mark.parametrize("says_nothing", [False, True])
+    async def test_with_which_no_connection_comes_about_is_let_go(
+        self, server: OtherSide, talkative: TalkativeServer, says_nothing: bool
+    ) -> None:
+        talkative.says_nothing, talkative.refuses = says_nothing, True
+        async with calling(connect_s_max=0.3) as context:
+            with pytest.raises(CallFailed) as failed:
+                await publish(context, server, talkative.address)
+            async with asyncio.timeout(2):
+                while talkative.open:
+                    await asyncio.sleep(0.01)
+        assert failed.value.type == ("timeout" if says_nothing else "authentication")
 
     async def test_without_tls_gets_no_credentials_that_are_meant_for_one_with_it(
         self, context: CallContext, server: OtherSide, talkative: TalkativeServer
