@@ -72,7 +72,7 @@ class Answer:
                 shown += piece
                 if len(shown) > _BODY_SHOWN_BYTES_MAX:
                     break
-        except CallFailed:
+        except (CallFailed, httpx.HTTPError):
             shown = shown or b"(a body that cannot be read)"
         text = shown[:_BODY_SHOWN_BYTES_MAX].decode(errors="replace")
         detail = f"{self.request.shown} answered {self.status}: {text}"

@@ -21,6 +21,10 @@ async def half(writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
 
 
+async def half_a_refusal(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 409 Conflict\r\nContent-Length: 10\r\n\r\nhalf")
+
+
 async def patience(writer: asyncio.StreamWriter) -> None:
     await asyncio.sleep(5)
 
@@ -58,6 +62,11 @@ class TestACallThatFailed:
     ) -> None:
         refused = await failed(server.at("/", PlainTextResponse("", status)), context)
         assert (refused.in_doubt, refused.unheard) == (False, False)  # nor would another attempt have been heard
+
+    async def test_is_in_no_doubt_when_it_was_refused_and_the_rest_of_that_was_lost(self, context: CallContext) -> None:
+        refused = await fails(half_a_refusal, context, method="post")
+        assert (refused.status, refused.in_doubt, refused.unheard) == (409, False, False)
+        assert "answered 409: half" in refused.detail
 
     async def test_is_in_no_doubt_when_nobody_was_there(self, context: CallContext) -> None:
         with socket.socket() as bound:
