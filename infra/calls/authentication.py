@@ -37,6 +37,17 @@ class _Header(httpx.Auth):
         yield request
 
 
+class _Digest(httpx.DigestAuth):
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        try:
+            yield from super().auth_flow(request)
+        except (KeyError, NotImplementedError, httpx.ProtocolError):
+            detail = (
+                "The other side asks for a digest of a kind that is not known here, or in a way that cannot be read."
+            )
+            raise CallFailed("authentication", detail, answered=True) from None
+
+
 async def authorize(policy: Arguments | None, context: CallContext) -> Authorization | None:
     """Make the authorization that a policy describes, with a token from its authority if it needs one; None without a policy.
 
@@ -51,7 +62,7 @@ async def authorize(policy: Arguments | None, context: CallContext) -> Authoriza
         credentials = map_of(policy, scheme)
         username, password = _needed(credentials, "username"), _needed(credentials, "password")
         if scheme == "digest":
-            return Authorization("Digest", "", httpx.DigestAuth(username, password), secrets)
+            return Authorization("Digest", "", _Digest(username, password), secrets)
         parameter = b64encode(f"{username}:{password}".encode()).decode()
         return _of_header("Basic", parameter, secrets)
     if "bearer" in policy:

@@ -89,6 +89,19 @@ class TestDigest:
         assert len(server.seen) == 2
         assert {seen.headers["idempotency-key"] for seen in server.seen} == {"call-1"}
 
+    @pytest.mark.parametrize(
+        "challenge",
+        ['nonce="n1", algorithm=NEW-512', 'nonce="n1", qop="auth-int"', 'nonce="n1", qop="other"', "algorithm=MD5"],
+    )
+    async def test_of_a_kind_that_is_not_known_is_a_failed_authentication(
+        self, server: OtherSide, context: CallContext, challenge: str
+    ) -> None:
+        headers = {"www-authenticate": f'Digest realm="here", {challenge}'}
+        url = server.at("/a", Response(status_code=401, headers=headers))
+        with pytest.raises(CallFailed, match="authentication 401") as failed:
+            await call(context, url, {"digest": {"username": "anna", "password": "pw"}}, "post")
+        assert (failed.value.in_doubt, len(server.seen)) == (False, 1)
+
     async def test_fails_with_the_wrong_password(self, server: OtherSide, context: CallContext) -> None:
         with pytest.raises(CallFailed, match="communication 403"):
             await call(context, server.at("/a", challenge), {"digest": {"username": "anna", "password": "no"}})
