@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from uuid import NAMESPACE_URL, uuid5
 
+import httpx
 from pydantic import JsonValue
 
 from infra.calls.contract import Arguments, CallContext, CallFailed, endpoint_of, map_of, text_of
@@ -59,7 +60,10 @@ async def _agent(arguments: Arguments, context: CallContext) -> tuple[str, Argum
     card: Mapping[str, JsonValue] = await fetch_document(resource, context)  # type: ignore[assignment]  # it was read from JSON
     source, policy = endpoint_of(resource.get("endpoint"))
     home = url_of(source)
-    agent = home.join(text_of(card, "url"))
+    try:
+        agent = home.join(text_of(card, "url"))
+    except httpx.InvalidURL as wrong:
+        raise CallFailed("configuration", "The agent card's url is none.") from wrong
     # A card may name any place: credentials that were meant for where it came from do not go there.
     same = (agent.scheme, agent.host, agent.port) == (home.scheme, home.host, home.port)
     return str(agent), policy if same else None

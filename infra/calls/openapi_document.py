@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from infra.calls.contract import CallFailed, plain
 from infra.calls.document_nodes import Node, node_of, nodes_of, resolved
+from infra.calls.exchange import url_of
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _IGNORED_HEADERS = {"accept", "content-type", "authorization"}
@@ -110,7 +111,7 @@ def _old_base(document: Node, source: httpx.URL, operation: Node) -> httpx.URL:
     schemes = _texts(operation.get("schemes") or document.get("schemes")) or [source.scheme]
     scheme = next((each for each in (source.scheme, "https", "http") if each in schemes), schemes[0])
     host = plain(document.get("host")) or source.netloc.decode()
-    return httpx.URL(f"{scheme}://{host}{plain(document.get('basePath'))}")
+    return url_of(f"{scheme}://{host}{plain(document.get('basePath'))}")
 
 
 def _server(server: JsonValue, source: httpx.URL) -> httpx.URL:

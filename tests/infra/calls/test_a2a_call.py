@@ -108,3 +108,10 @@ class TestAMessage:
         arguments = {"method": "message/send", "server": server.url, "parameters": MESSAGE} | wrong
         with pytest.raises(CallFailed, match="configuration 400"):
             await carry_out("a2a", arguments, context)
+
+    async def test_to_a_card_that_leads_nowhere_is_a_matter_of_configuration(
+        self, server: OtherSide, context: CallContext
+    ) -> None:
+        card = server.at("/card", {"url": "http://agent:port/"})
+        with pytest.raises(CallFailed, match="configuration 400"):
+            await call(context, agentCard={"endpoint": card}, parameters=MESSAGE)

@@ -184,6 +184,7 @@ class TestTheDocument:
             {"openapi": "3.0.0", "paths": {"/a": {"$ref": "#/paths/~1a"}}},
             {"openapi": "3.0.0", "paths": {"/a": {"$ref": "other.yaml#/a"}}},
             {"openapi": "3.0.0", "paths": []},
+            {"swagger": "2.0", "host": "a:port", "paths": {"/a": {"get": {"operationId": "a"}}}},
             [],
         ],
     )
