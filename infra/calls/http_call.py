@@ -143,6 +143,8 @@ def _written(body: JsonValue, headers: dict[str, str]) -> bytes | None:
         return urlencode(pairs_of(body)).encode()
     if media_type == _MULTIPART and isinstance(body, dict):
         parts = [(part, (None, value.encode())) for part, value in pairs_of(body)]
+        if not parts:
+            raise CallFailed("configuration", f"A body of the type {_MULTIPART} needs a part.")
         made = httpx.Request("POST", "http://multipart", files=parts)
         headers[name] = made.headers["content-type"]
         return made.read()

@@ -100,6 +100,7 @@ class TestTheRequest:
             {"endpoint": 5},
             {"endpoint": "http://a:port/"},
             {"output": "yaml"},
+            {"method": "post", "headers": {"Content-Type": "multipart/form-data"}, "body": {"a": None}},
         ],
     )
     async def test_that_is_none_is_a_matter_of_configuration(
