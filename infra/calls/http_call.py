@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from infra.calls.authentication import authorize
 from infra.calls.contract import Arguments, CallContext, CallFailed, endpoint_of, map_of, plain, text_of
 from infra.calls.exchange import Answer, Request, bare, exchange, url_of, veiled
+from infra.calls.resources import digest_of
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 _METHOD = re.compile(r"[A-Z][A-Z0-9!#$%&'*+.^_`|~-]{0,31}")
@@ -145,8 +146,9 @@ def _written(body: JsonValue, headers: dict[str, str]) -> bytes | None:
         parts = [(part, (None, value.encode())) for part, value in pairs_of(body)]
         if not parts:
             raise CallFailed("configuration", f"A body of the type {_MULTIPART} needs a part.")
-        made = httpx.Request("POST", "http://multipart", files=parts)
-        headers[name] = made.headers["content-type"]
+        # A repeated call is the same request to the byte, or who keeps keys would refuse its key.
+        headers[name] = f"{_MULTIPART}; boundary={digest_of(pairs_of(body))[:32]}"
+        made = httpx.Request("POST", "http://multipart", headers={"Content-Type": headers[name]}, files=parts)
         return made.read()
     if isinstance(body, str) and not is_json(media_type):
         return body.encode()
