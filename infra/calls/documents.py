@@ -50,7 +50,11 @@ async def _fetch(resource: Arguments, context: CallContext) -> tuple[bytes, str]
     forget = authorization.forget if authorization else None
     headers = {"Accept": _ACCEPT}
     request = Request("GET", url, headers, auth=auth, secrets=secrets, follow_redirects=True, on_refused=forget)
-    async with exchange(request, context) as answer:
-        if not 200 <= answer.status < 300:
-            raise await answer.failure()
-        return await answer.body(), request.shown
+    try:
+        async with exchange(request, context) as answer:
+            if not 200 <= answer.status < 300:
+                raise await answer.failure()
+            return await answer.body(), request.shown
+    except CallFailed as failed:
+        failed.in_doubt = False  # what the document is for was not even asked
+        raise

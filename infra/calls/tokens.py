@@ -58,6 +58,7 @@ async def _new_token(
         if failed.type == "communication":
             detail = without(secrets, f"No access token was given: {failed.detail}")
             raise CallFailed("authentication", detail) from failed
+        failed.in_doubt = False  # what the token is for was not even asked
         raise
     token = answer.get("access_token")
     if not isinstance(token, str) or not token:

@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from infra.calls.call import CallContext, CallFailed, carry_out
 from tests.infra.calls.other_side import OtherSide, calling
-from tests.infra.calls.test_http_bounds import fails
+from tests.infra.calls.test_http_bounds import fails, raw_server
 
 pytestmark = pytest.mark.outside
 
@@ -67,6 +67,24 @@ class TestACallThatFailed:
         refused = await fails(half_a_refusal, context, method="post")
         assert (refused.status, refused.in_doubt, refused.unheard) == (409, False, False)
         assert "answered 409: half" in refused.detail
+
+    @pytest.mark.parametrize("script", [silence, half])
+    async def test_is_in_no_doubt_when_only_its_document_was_lost(self, script, context: CallContext) -> None:
+        async with raw_server(script) as url:
+            with pytest.raises(CallFailed, match="communication 500") as lost:
+                await carry_out("openapi", {"document": {"endpoint": url}, "operationId": "a"}, context)
+        assert (lost.value.in_doubt, lost.value.unheard) == (False, True)
+
+    async def test_is_in_no_doubt_when_only_its_token_was_late(
+        self, server: OtherSide, context: CallContext, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(context.resources.http, "timeout", 0.1)
+        async with raw_server(patience) as authority:
+            policy = {"authority": authority, "grant": "client_credentials", "client": {"authentication": "none"}}
+            endpoint = {"uri": server.at("/", {}), "authentication": {"oauth2": policy}}
+            with pytest.raises(CallFailed, match="timeout 408") as late:
+                await carry_out("http", {"method": "post", "endpoint": endpoint}, context)
+        assert (late.value.in_doubt, server.seen) == (False, [])
 
     async def test_is_in_no_doubt_when_nobody_was_there(self, context: CallContext) -> None:
         with socket.socket() as bound:
