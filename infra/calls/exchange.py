@@ -137,7 +137,9 @@ def url_of(uri: str, schemes: Collection[str] = _HTTP) -> httpx.URL:
     try:
         url = httpx.URL(uri.strip())
     except (httpx.InvalidURL, UnicodeError) as wrong:
-        raise CallFailed("configuration", f"The endpoint is no URI: {wrong}") from wrong
+        # What follows is quoted, and may be half of a password that has a slash in it.
+        what = str(wrong).partition(":")[0].rstrip(".")
+        raise CallFailed("configuration", f"The endpoint is no URI: {what}.") from None
     if not url.scheme:
         raise CallFailed(
             "configuration", "The endpoint is a relative URI, and there is nothing that it is relative to."

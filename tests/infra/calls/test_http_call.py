@@ -229,6 +229,11 @@ class TestAFailure:
             secret in detail for secret in ("hunter22", "headersecret", "querysecret", "YW5uYTpodW50ZXIyMg==")
         )
 
+    async def test_of_what_is_no_uri_quotes_nothing_of_it(self, context: CallContext) -> None:
+        with pytest.raises(CallFailed, match="no URI: Invalid port") as failed:
+            await call(context, "http://anna:hunter22/x@example.com/")
+        assert "hunter22" not in failed.value.detail
+
     async def test_holds_nothing_that_no_event_can_hold(self, server: OtherSide, context: CallContext) -> None:
         with pytest.raises(CallFailed) as failed:
             await call(context, server.at("/a", Response(b"a\x00b", 500)))
