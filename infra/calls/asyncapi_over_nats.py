@@ -4,6 +4,7 @@ Guarantee: a message is published at least once, with the call's key as its `Nat
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,12 +18,14 @@ from infra.calls.addresses import certificates, in_turn
 from infra.calls.asyncapi_document import Channel
 from infra.calls.asyncapi_protocol import Cut, Message, Protocol, Receive
 from infra.calls.authentication import authorize
-from infra.calls.contract import Arguments, CallContext, CallFailed, map_of, plain
+from infra.calls.contract import Arguments, CallContext, CallFailed, CallSettings, map_of, plain
 
 _MESSAGE_ID = "Nats-Msg-Id"
 _PORT = 4222
 _LINE_END = b"\r\n"
 _FORBIDDEN = "permissions violation"
+_OBJECT_BYTES = 300
+"""What Python needs for a message beside its bytes, and for each of its headers."""
 _BROKEN = (nats.errors.Error, OSError, ValueError)
 
 
@@ -59,6 +62,7 @@ async def _listen(channel: Channel, policy: Arguments, context: CallContext) -> 
         async def receive() -> Message:
             try:
                 received = await subscription.next_msg(timeout=None)
+                client.taken()
             except _BROKEN as broken:
                 raise Cut(_failure(channel, broken).detail) from broken
             return Message(received.data, received.headers or {})
@@ -90,9 +94,27 @@ class _OneServer(Client):
     until: float | None = None
     forbidden: Exception | None = None
 
-    def __init__(self, bytes_max: int) -> None:
+    def __init__(self, settings: CallSettings) -> None:
         super().__init__()
-        self._ps = _BoundedParser(self, bytes_max)
+        self._ps = _BoundedParser(self, settings.response_bytes_max)
+        self._pending_bytes_max = settings.pending_bytes_max
+        self._waiting: deque[int] = deque()
+        self._waiting_bytes = 0
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        """Lose what is beyond the bound: the library bounds what waits by its payloads alone."""
+        head = headers or b""
+        size = len(data) + len(head) + _OBJECT_BYTES * (1 + head.count(b"\n"))
+        is_too_much = self._waiting and self._waiting_bytes + size > self._pending_bytes_max
+        if is_too_much or sid not in self._subs:
+            return
+        self._waiting.append(size)
+        self._waiting_bytes += size
+        await super()._process_msg(sid, subject, reply, data, headers)
+
+    def taken(self) -> None:
+        """The message that has waited longest waits no more."""
+        self._waiting_bytes -= self._waiting.popleft()
 
     async def arrived(self, context: CallContext) -> None:
         """Wait until the server has had all that was sent; raises what it said against it."""
@@ -146,7 +168,7 @@ async def _connect(channel: Channel, options: dict[str, Any], context: CallConte
     if tls:
         options = options | {"tls": certificates(), "tls_hostname": host.strip("[]")}
     for address, until in in_turn(addresses, context.settings.connect_s_max):
-        client = _OneServer(context.settings.response_bytes_max)
+        client = _OneServer(context.settings)
         client.needs_tls, client.until = tls, until
         try:
             await _connect_to(client, address, port, options, context)

@@ -113,6 +113,32 @@ class TestAServerThatSendsWithoutEnd:
                 await hear(context, server, scripted, amount=1)
         assert scripted.connections == 2
 
+    @pytest.mark.parametrize(
+        "message",
+        [
+            b"MSG hello 1 0\r\n\r\n",
+            b"HMSG hello 1 3012 3012\r\nNATS/1.0\r\n" + b"a:b\r\n" * 600 + b"\r\n\r\n",
+            b"HMSG hello 1 3017 3017\r\nNATS/1.0\r\nName:" + b"x" * 2_998 + b"\r\n\r\n\r\n",
+        ],
+        ids=["empty", "many headers", "long header"],
+    )
+    async def test_is_not_kept_beyond_the_bound_whatever_the_messages_consist_of(
+        self, server: OtherSide, scripted: ScriptedServer, message: bytes
+    ) -> None:
+        taken = 0
+
+        async def take(message: JsonValue) -> bool:
+            nonlocal taken
+            taken += 1
+            await asyncio.sleep(0.3 if taken == 1 else 0)
+            return True
+
+        scripted.says = {b"PONG": message * 1_000}
+        async with calling(pending_bytes_max=30_000) as context:
+            taking = CallContext("k", context.resources, take=take)
+            await hear(taking, server, scripted, **{"while": "true", "for": "PT0.6S"})
+        assert 1 <= taken <= 101
+
     async def test_is_heard_up_to_the_bound(self, server: OtherSide, scripted: ScriptedServer) -> None:
         scripted.says = {b"PONG": b"MSG hello 1 100000\r\n" + b"x" * 100_000 + b"\r\n"}
         async with calling(response_bytes_max=100_000) as context:
