@@ -10,7 +10,9 @@ from infra.calls.contract import CallFailed
 
 PIECES_AT_ONCE = 64
 """After so many pieces of a body others have their turn."""
-_WINDOWS: Mapping[str, int] = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+_GZIP = 16 + zlib.MAX_WBITS
+_GZIP_BEGINS = b"\x1f"
+_WINDOWS: Mapping[str, int] = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": zlib.MAX_WBITS}
 _PACKING_HEADERS = {"content-encoding", "content-length"}
 
 
@@ -59,15 +61,31 @@ class _Unpacker:
         if encoding not in _WINDOWS:
             raise CallFailed("communication", "The answer is packed in a way that was not asked for.")
         self._bytes_max = bytes_max
-        self._zlib = zlib.decompressobj(_WINDOWS[encoding])
+        self._window = _WINDOWS[encoding]
+        self._zlib = zlib.decompressobj(self._window)
+        self._is_over = False
         # "deflate" is a zlib stream, but some servers send it without the frame.
         self._may_lack_frame = encoding == "deflate"
 
     @property
     def complete(self) -> bool:
-        return self._zlib.eof
+        return self._is_over or self._zlib.eof
 
     def unpack(self, packed: bytes) -> bytes:
+        """What a piece of the body unpacks to. A gzip may have several members (RFC 1952), and padding after the last."""
+        unpacked = b""
+        while packed and not self._is_over:
+            if self._zlib.eof:
+                self._is_over = self._window != _GZIP or not packed.startswith(_GZIP_BEGINS)
+                self._zlib = zlib.decompressobj(self._window)
+                continue
+            unpacked += self._unpack(packed)
+            if len(unpacked) > self._bytes_max:
+                raise _too_long(self._bytes_max)
+            packed = self._zlib.unused_data
+        return unpacked
+
+    def _unpack(self, packed: bytes) -> bytes:
         try:
             piece = self._zlib.decompress(packed, self._bytes_max + 1)
         except zlib.error as broken:
@@ -75,7 +93,7 @@ class _Unpacker:
                 raise CallFailed("communication", "The compressed body of the answer cannot be unpacked.") from broken
             self._zlib = zlib.decompressobj(-zlib.MAX_WBITS)
             self._may_lack_frame = False
-            return self.unpack(packed)
+            return self._unpack(packed)
         self._may_lack_frame = False
         if self._zlib.unconsumed_tail:
             raise _too_long(self._bytes_max)
