@@ -92,5 +92,5 @@ def _secrets(value: JsonValue) -> Generator[str, None, None]:
         for name, inner in value.items():
             if name in _SECRET_NAMES and isinstance(inner, str | int | float):
                 yield plain(inner)
-            else:
+            elif name != "endpoints":  # `token` is a path there
                 yield from _secrets(inner)

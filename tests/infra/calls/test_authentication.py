@@ -174,6 +174,11 @@ class TestOAuth2:
         policy = oauth2(server, authority=f"{server.url}/realms/one", endpoints={"token": "/token"})
         assert await authorization_of({"oauth2": policy}, context) == ("Bearer", "t1")
 
+    async def test_names_its_endpoint_where_that_fails(self, server: OtherSide, context: CallContext) -> None:
+        policy = oauth2(server, endpoints={"token": "/realms/token"})
+        with pytest.raises(CallFailed, match=f"POST {server.url}/realms/token answered 404"):
+            await authorization_of({"oauth2": policy}, context)
+
     @pytest.mark.parametrize(
         ("grant", "more", "fields"),
         [
