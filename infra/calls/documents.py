@@ -1,5 +1,7 @@
 """The documents that calls refer to (OpenAPI, AsyncAPI, proto, agent cards, scripts): fetched like anything else, kept for a while."""
 
+import asyncio
+
 from infra.adapters.document_text import parse_document
 from infra.adapters.problem import BodyTooLarge, Malformed
 from infra.calls.authentication import authorize
@@ -51,10 +53,13 @@ async def _fetch(resource: Arguments, context: CallContext) -> tuple[bytes, str]
     headers = {"Accept": _ACCEPT}
     request = Request("GET", url, headers, auth=auth, secrets=secrets, follow_redirects=True, on_refused=forget)
     try:
-        async with exchange(request, context) as answer:
+        # A call that takes messages without an end has no other bound.
+        async with asyncio.timeout(context.settings.call_s_max), exchange(request, context) as answer:
             if not 200 <= answer.status < 300:
                 raise await answer.failure()
             return await answer.body(), request.shown
+    except TimeoutError as late:
+        raise CallFailed("timeout", f"{request.shown} took too long.") from late
     except CallFailed as failed:
         failed.in_doubt = False  # what the document is for was not even asked
         raise

@@ -1,6 +1,6 @@
 """Access tokens from an OAuth2 or OpenID Connect authority: asked for once, kept until shortly before they expire."""
 
-from asyncio import Lock
+from asyncio import Lock, timeout
 from base64 import b64encode, urlsafe_b64decode
 from collections.abc import Mapping
 from time import time
@@ -173,13 +173,16 @@ def _given(credentials: Arguments, name: str) -> str:
 
 
 async def _object(request: Request, context: CallContext) -> dict[str, object]:
-    async with exchange(request, context) as answer:
-        if not 200 <= answer.status < 300:
-            raise await answer.failure()
-        try:
+    try:
+        # A call that takes messages without an end has no other bound.
+        async with timeout(context.settings.call_s_max), exchange(request, context) as answer:
+            if not 200 <= answer.status < 300:
+                raise await answer.failure()
             found = orjson.loads(await answer.body())
-        except orjson.JSONDecodeError:
-            found = None
+    except orjson.JSONDecodeError:
+        found = None
+    except TimeoutError as late:
+        raise CallFailed("timeout", f"{request.shown} took too long.") from late
     if not isinstance(found, dict):
         raise CallFailed("authentication", f"{request.shown} did not answer with a JSON object.")
     return found

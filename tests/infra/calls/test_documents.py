@@ -1,14 +1,18 @@
 """Documents that a run asks for: fetched one and all, as external resources are, or not at all."""
 
+import asyncio
 import base64
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import JsonValue
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from infra.calls.call import CallContext, fetch_documents
+from infra.calls.call import CallContext, carry_out, fetch_documents
 from infra.calls.contract import CallFailed
 from tests.infra.calls.other_side import OtherSide, calling
+from tests.infra.calls.test_http_bounds import drop_by_drop, raw_server
 
 pytestmark = pytest.mark.outside
 
@@ -81,3 +85,22 @@ class TestDocuments:
             with pytest.raises(CallFailed) as failed:
                 await fetch_documents({"a": resource(address)}, context)
         assert (failed.value.type, server.seen) == ("authorization", [])
+
+
+class TestACallThatTakesMessagesWithoutAnEnd:
+    @pytest.mark.parametrize("late", ["document", "token"])
+    async def test_does_not_wait_without_an_end_for_what_it_needs_first(self, server: OtherSide, late: str) -> None:
+        async def take(message: JsonValue) -> bool:
+            return True
+
+        async with raw_server(drop_by_drop) as slow, calling(call_s_max=0.3) as context:
+            policy = {"authority": slow, "grant": "client_credentials", "client": {"authentication": "none"}}
+            address, policies = (slow, None) if late == "document" else (server.url, {"oauth2": policy})
+            arguments = {
+                "document": resource(address, policies),
+                "channel": "a",
+                "subscription": {"consume": {"while": "true"}},
+            }
+            async with asyncio.timeout(3):
+                with pytest.raises(CallFailed, match="timeout 408"):
+                    await carry_out("asyncapi", arguments, replace(context, take=take))
