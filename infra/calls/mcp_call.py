@@ -4,7 +4,8 @@ The transports are those of https://modelcontextprotocol.io/specification/2025-0
 """
 
 import asyncio
-from contextlib import aclosing, suppress
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 
 import httpx
@@ -94,18 +95,30 @@ def _agreed_version(result: JsonValue) -> str:
 _INITIALIZED: Message = {"jsonrpc": "2.0", "method": "notifications/initialized"}
 
 
+@contextmanager
+def _not_asked_yet() -> Iterator[None]:
+    """What fails in here comes before the request that the call is about: that is in no doubt."""
+    try:
+        yield
+    except CallFailed as failed:
+        failed.in_doubt = False
+        raise
+
+
 async def _over_http(method: str, arguments: Arguments, http: Arguments, context: CallContext) -> JsonValue:
     uri, policy = endpoint_of(http.get("endpoint"))
     headers = {name: plain(value) for name, value in map_of(http, "headers").items()}
     session = _Session(url_of(uri), headers, policy)
-    received, first = await _ask(session, _initialize(arguments), context)
+    with _not_asked_yet():
+        received, first = await _ask(session, _initialize(arguments), context)
     headers[_VERSION] = _agreed_version(first)
     if _SESSION in received:
         headers[_SESSION] = received[_SESSION]
     try:
-        async with aclosing(post(session.url, _INITIALIZED, headers, policy, context)) as answers:
-            async for _ in answers:
-                break
+        with _not_asked_yet():
+            async with aclosing(post(session.url, _INITIALIZED, headers, policy, context)) as answers:
+                async for _ in answers:
+                    break
         return (await _ask(session, request_of(method, arguments.get("parameters"), 1), context))[1]
     finally:
         if _SESSION in received:
@@ -144,7 +157,8 @@ async def _over_pipes(method: str, arguments: Arguments, stdio: Arguments, conte
         ending.add_done_callback(lambda _: lines.end())
         try:
             secrets = tuple(environment.values())
-            _agreed_version(await _ask_process(process, lines, _initialize(arguments), secrets))
+            with _not_asked_yet():
+                _agreed_version(await _ask_process(process, lines, _initialize(arguments), secrets))
             _write(process, _INITIALIZED)
             request = request_of(method, arguments.get("parameters"), 1)
             await context.confirm()

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 
+import orjson
 import pytest
 from starlette.responses import PlainTextResponse, Response
 
@@ -106,3 +107,22 @@ class TestACallThatFailed:
         with pytest.raises(CallFailed) as failed:
             await carry_out("a2a", {"method": "message/send", "server": url}, context)
         assert failed.value.in_doubt
+
+    @pytest.mark.parametrize(("answers", "in_doubt"), [(0, False), (1, True)])
+    async def test_is_in_doubt_when_an_mcp_server_was_lost_only_after_it_was_ready(
+        self, answers: int, in_doubt: bool
+    ) -> None:
+        ready = orjson.dumps({"id": 0, "result": {"protocolVersion": "1"}}).decode()
+        script = f"read line; echo '{ready}'; read line; read line" if answers else "read line"
+        stdio = {"command": "/bin/sh", "arguments": ["-c", script]}
+        async with calling(processes_allowed=True) as context:
+            with pytest.raises(CallFailed, match="ended without an answer") as lost:
+                await carry_out("mcp", {"method": "tools/call", "transport": {"stdio": stdio}}, context)
+        assert lost.value.in_doubt is in_doubt
+
+    async def test_is_in_no_doubt_when_an_mcp_server_was_lost_before_it_was_asked(self, context: CallContext) -> None:
+        async with raw_server(silence) as url:
+            http = {"endpoint": url}
+            with pytest.raises(CallFailed, match="communication 500") as lost:
+                await carry_out("mcp", {"method": "tools/call", "transport": {"http": http}}, context)
+        assert not lost.value.in_doubt
