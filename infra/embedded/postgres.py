@@ -24,6 +24,7 @@ STOP_IMMEDIATE_S_MAX = 10.0
 CREATE_S_MAX = 60.0
 # 107 bytes are left for the whole path of a Unix socket, and Postgres adds its lock file's name to the folder's.
 SOCKET_FOLDER_BYTES_MAX = 80
+_SOCKET_FOLDER = "foldwork-"
 
 USER = "foldwork"
 DATABASE = "foldwork"
@@ -159,13 +160,13 @@ class EmbeddedPostgres:
         """A private folder with a short path, the same one after a crash so that clients find the server again."""
         owner = home.account.uid if home.account else os.geteuid()
         if self._sockets is None and self._socket_note.exists():
-            self._sockets = Path(self._socket_note.read_text())
+            self._sockets = _socket_folder_of(self._socket_note.read_text(errors="replace"))
         if self._sockets and _is_private(self._sockets, owner):
             return self._sockets
         for place in map(Path, (tempfile.gettempdir(), "/tmp", "/var/tmp")):
             within = home.account is None or reachable(place, home.account)
             if within and len(os.fsencode(place)) <= SOCKET_FOLDER_BYTES_MAX:
-                sockets = Path(tempfile.mkdtemp(prefix="foldwork-", dir=place))
+                sockets = Path(tempfile.mkdtemp(prefix=_SOCKET_FOLDER, dir=place))
                 if home.account:
                     os.chown(sockets, home.account.uid, home.account.gid)
                 self._socket_note.write_text(str(sockets))
@@ -219,6 +220,12 @@ def _run(command: list[str], home: PostgresHome) -> None:
         raise ServerNotStarted(f"initdb cannot be run: {refused}") from refused
     if done.returncode != 0:
         raise ServerNotStarted(f"initdb failed: {(done.stderr or done.stdout).decode(errors='replace').strip()}")
+
+
+def _socket_folder_of(note: str) -> Path | None:
+    """The folder that a note names. A crash or a full disk may cut a note short, and what it names is deleted at the end."""
+    folder = Path(note)
+    return folder if folder.is_absolute() and folder.name.startswith(_SOCKET_FOLDER) else None
 
 
 def _is_private(folder: Path, owner: int) -> bool:

@@ -63,6 +63,17 @@ def a_stranger(home: PostgresHome) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(["sleep", "60"], user=home.account.uid if home.account else None)
 
 
+def a_home(place: Path, home: PostgresHome) -> Path:
+    """A private folder with something in it, of the account that Postgres runs as."""
+    own = place / "home"
+    own.mkdir(mode=0o700)
+    (own / "kept").touch()
+    if home.account:
+        place.chmod(0o755)
+        os.chown(own, home.account.uid, home.account.gid)
+    return own
+
+
 async def ask(url: str, query: str) -> list[str]:
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         cursor = await connection.execute(query.encode())
@@ -134,6 +145,21 @@ class TestAnEmbeddedPostgres:
         await server.stop()
         assert not list(place.parent.glob(place.name))
         assert occupants(settle(folder).data, "postgres") == []
+
+    @pytest.mark.parametrize("note", ["", ".", "{home}"])
+    async def test_takes_no_folder_for_its_own_that_a_damaged_note_names(
+        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, note: str
+    ) -> None:
+        home = a_home(tmp_path, settle(folder))
+        monkeypatch.chdir(home)
+        (folder / "postgres.socket").write_text(note.format(home=home))
+        server = EmbeddedPostgres(folder, folder / "log")
+        try:
+            await server.start()
+            assert await ask(server.url, "SELECT 1") == ["1"]
+        finally:
+            await server.stop()
+        assert (home / "kept").exists()
 
     async def test_shows_its_log_when_it_cannot_start(self, folder: Path) -> None:
         config = settle(folder).data / "postgresql.conf"
