@@ -118,16 +118,16 @@ class EmbeddedNats:
 
     def _launch(self, port: int) -> Launch:
         config = self._folder / "nats.conf"
-        config.write_text(
-            _CONFIG.format(
-                name=self._server_name,
-                host=HOST,
-                port=port,
-                payload_bytes_max=PAYLOAD_BYTES_MAX,
-                store=json.dumps(str(self._store.resolve())),
-                file_store=FILE_STORE,
-            )
+        settings = _CONFIG.format(
+            name=self._server_name,
+            host=HOST,
+            port=port,
+            payload_bytes_max=PAYLOAD_BYTES_MAX,
+            # NATS knows no \u escapes, and takes a path as the bytes that it is.
+            store=json.dumps(str(self._store.resolve()), ensure_ascii=False),
+            file_store=FILE_STORE,
         )
+        config.write_bytes(os.fsencode(settings))
         return Launch(
             name="nats",
             arguments=(_binary(), "-c", str(config.resolve())),

@@ -74,6 +74,15 @@ class TestAnEmbeddedNats:
             assert server.url != f"nats://127.0.0.1:{taken.getsockname()[1]}"
             await server.stop()
 
+    async def test_runs_in_a_folder_of_any_name(self, tmp_path: Path) -> None:
+        folder = tmp_path / 'Jörg\'s "日本" $HOME'
+        folder.mkdir()
+        server = EmbeddedNats(folder, folder / "log")
+        await server.start()
+        await publish(server.url)
+        assert list((folder / "nats").rglob("KEPT"))
+        await server.stop()
+
 
 class TestEmbeddedServers:
     async def test_start_side_by_side_and_can_be_erased(self, tmp_path: Path) -> None:
