@@ -23,7 +23,7 @@ from infra.consumer_commands import CONSUMER_COLUMNS, PLAIN, OutputOption, dead_
 from infra.settings import Settings
 from infra.supervisor import Supervisor
 from infra.tail import CloudEvent, Tail
-from infra.telemetry import configure_logging
+from infra.telemetry import configure_logging, redact_text
 
 COMMANDS = "foldwork.commands"
 PROGRAMS = "foldwork.programs"
@@ -91,8 +91,8 @@ def _welcome(foldwork: Supervisor) -> None:
     rows: list[dict[str, Any]] = [
         {"what": "command API", "where": foldwork.url("write_side") + "/docs"},
         {"what": "query API", "where": foldwork.url("read_side") + "/docs"},
-        {"what": "Postgres", "where": foldwork.settings.database_url},
-        {"what": "NATS", "where": foldwork.settings.nats_url},
+        {"what": "Postgres", "where": redact_text(foldwork.settings.database_url or "")},
+        {"what": "NATS", "where": redact_text(foldwork.settings.nats_url or "")},
         {"what": "logs", "where": foldwork.folder.log("*")},
     ]
     print_table("Foldwork is up. Ctrl-C stops it.", rows, ("what", "where"))

@@ -43,11 +43,15 @@ _PRIVATE_FIELDS = frozenset(
     | {"authorization", "cookie", "password", "secret", "token", "api_key", "conninfo"}
 )
 _PRIVATE_TEXT = (
-    # the password in a URL, which may hold an @ that nobody escaped; a URL may hold it in its query as well
+    # the password in a URL, which may hold an @ that nobody escaped; a URL may hold it in its query as well, one of NATS a token
     (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/@:]*):\S*@", re.IGNORECASE), rf"\1:{WITHHELD}@"),
-    (re.compile(r"\b(password|passwd|pwd|token|secret|api_key)=[^\s&'\"]+", re.IGNORECASE), rf"\1={WITHHELD}"),
+    (re.compile(r"\b(nats|tls|wss?)://[^\s/@:]+@", re.IGNORECASE), rf"\1://{WITHHELD}@"),
+    (
+        re.compile(r"\b(password|passwd|pwd|token|secret|api_key)=(?:'(?:[^'\\]|\\.)*'|[^\s&'\"]+)", re.IGNORECASE),
+        rf"\1={WITHHELD}",
+    ),
     # libpq quotes what it could not read of where to connect to
-    (re.compile(r"(percent-encoded (?:token|value): ).*"), rf"\1{WITHHELD}"),
+    (re.compile(r"(percent-encoded (?:token|value): |unexpected spaces found in )(?:\".*\"|.*)"), rf"\1{WITHHELD}"),
     (re.compile(r'(after )"(?![a-z][a-z0-9+.-]*://).*(?= in connection info string)'), rf"\1{WITHHELD}"),
     (re.compile(r"(\bhost (?:name )?['\"])[^'\"]*@"), rf"\1{WITHHELD}@"),
     # pydantic quotes the input, and Postgres the row, in their messages

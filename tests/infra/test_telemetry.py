@@ -142,6 +142,12 @@ class TestRedactedText:
                 'missing "=" after "pg://me:[withheld]@host" in connection info string',
             ),
             ("nats://me:secret@127.0.0.1:4222", "nats://me:[withheld]@127.0.0.1:4222"),
+            ("nats://secret@127.0.0.1:4222", "nats://[withheld]@127.0.0.1:4222"),
+            (r"host=db password='my \' secret' user=me", "host=db password=[withheld] user=me"),
+            (
+                'unexpected spaces found in "my secret", use percent-encoded',
+                "unexpected spaces found in [withheld], use percent-encoded",
+            ),
             ("postgresql://foldwork@/foldwork?host=/tmp/x", "postgresql://foldwork@/foldwork?host=/tmp/x"),
             ("host=db user=me password=secret dbname=x", "host=db user=me password=[withheld] dbname=x"),
             ("duplicate key\nDETAIL:  Key (name)=(Ann) exists.", "duplicate key\nDETAIL: [withheld]"),
