@@ -7,6 +7,7 @@ import httpx
 import nats
 import psycopg
 from nats.errors import Error as NatsError
+from nats.errors import NoServersError
 from prometheus_client.parser import text_string_to_metric_families
 from psycopg.conninfo import make_conninfo
 from pydantic import BaseModel, ConfigDict
@@ -212,13 +213,27 @@ async def _log(url: str, shard: int, problems: list[str]) -> tuple[int | None, l
 async def _mirror(url: str | None, shard: int, problems: list[str]) -> int | None:
     if url is None:
         return None
+    failures: list[Exception] = []
+
+    async def note(failure: Exception) -> None:
+        failures.append(failure)
+
     try:
-        connection = await nats.connect(url, allow_reconnect=False, connect_timeout=2)
+        connection = await nats.connect(
+            url.split(","),
+            allow_reconnect=False,
+            connect_timeout=2,
+            # Left alone nats-py tries for two minutes to connect for the first time, and prints each failure with its traceback.
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
+            error_cb=note,
+        )
         try:
             info = await connection.jetstream().stream_info(f"EVENTS_{shard}")
             return info.state.last_seq
         finally:
             await connection.close()
     except (NatsError, OSError) as failure:
-        problems.append(redact_text(f"The mirror on NATS cannot be read: {failure or type(failure).__name__}"))
+        cause = failures[-1] if failures and isinstance(failure, NoServersError) else failure
+        problems.append(redact_text(f"The mirror on NATS cannot be read: {str(cause) or type(cause).__name__}"))
         return None

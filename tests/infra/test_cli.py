@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import orjson
@@ -282,3 +283,15 @@ class TestOperatingConsumers:
         assert {process["state"] for process in found["processes"]} == {"down"}
         assert found["dead_letters"] == 1
         assert "mirror on NATS cannot be read" in found["problems"][0]
+
+    @pytest.mark.parametrize("url", ["nats://127.0.0.1:1", "nats://127.0.0.1:1,nats://127.0.0.1:2"])
+    def test_the_status_says_soon_that_the_mirror_is_away(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, url: str
+    ) -> None:
+        monkeypatch.setenv("FOLDWORK_NATS_URL", url)
+        since = monotonic()
+        (problem,) = orjson.loads(foldwork("status", "--output", "json").stdout)["problems"]
+        assert monotonic() - since < 10
+        assert "mirror on NATS cannot be read: " in problem
+        assert "Connect call failed" in problem
+        assert caplog.records == []
