@@ -63,6 +63,8 @@ def up() -> None:
 async def _up(given: Settings) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+            continue  # as nohup has it
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     foldwork = Supervisor(given)
     asked = asyncio.create_task(stopped.wait())

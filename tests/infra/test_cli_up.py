@@ -1,5 +1,9 @@
 """`foldwork up` as whoever calls it sees it: from which settings it starts, what it says, and when it goes on."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from infra import cli
@@ -15,3 +19,22 @@ class TestUp:
         assert "hunter2" not in shown
         assert "@db/x" in shown
         assert "@mirror:4222" in shown
+
+    @pytest.mark.outside
+    def test_goes_on_under_nohup_when_its_terminal_is_closed(self, tmp_path: Path) -> None:
+        """A supervisor that starts nothing, and hangs up in its place."""
+        code = f"""
+import asyncio, os, signal
+from infra import cli
+from infra.settings import Settings
+class Nothing:
+    def __init__(self, given): self.folder = None
+    async def start(self): os.kill(os.getpid(), signal.SIGHUP); await asyncio.sleep(0.1)
+    async def wait(self): print("goes on", flush=True)
+    async def stop(self): pass
+cli.Supervisor, cli._welcome = Nothing, lambda _: None
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+asyncio.run(cli._up(Settings(data_dir={str(tmp_path)!r})))
+"""
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=Path(__file__).parents[2])
+        assert (ended.returncode, ended.stdout) == (0, b"goes on\n")
