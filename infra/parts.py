@@ -18,8 +18,8 @@ class Part:
 
     def url(self, settings: Settings) -> str:
         """Where it answers HTTP, seen from this machine."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
-        return f"http://{host}:{getattr(settings, self.port)}"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{getattr(settings, self.port)}"
 
 
 PARTS = (

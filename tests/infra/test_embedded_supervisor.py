@@ -74,6 +74,14 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+class TestAPart:
+    @pytest.mark.parametrize(
+        ("host", "told"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "[::1]"), ("::", "[::1]")]
+    )
+    def test_is_found_by_its_url_wherever_it_listens(self, host: str, told: str) -> None:
+        assert ECHO_PART.url(Settings(host=host, command_port=8000)) == f"http://{told}:8000"
+
+
 class TestASupervisor:
     async def test_starts_its_parts_and_leaves_nothing_behind(self, supervisor: Callable[..., Supervisor]) -> None:
         async with supervisor(ECHO_PART) as system:
