@@ -191,6 +191,8 @@ class Supervisor:
             port = getattr(self.settings, part.port)
             if self._ports == "auto" or port == 0:
                 port = free_port(self.settings.host, frozenset(chosen.values()))
+            elif port in chosen.values():
+                raise ServerNotStarted(f"Port {port} is meant for two parts: set another FOLDWORK_{part.port.upper()}.")
             elif not await self._becomes_free(port):
                 raise ServerNotStarted(
                     f"Port {port}, meant for {part.name}, is in use. Stop the program that has it, "

@@ -171,6 +171,14 @@ class TestASupervisor:
             with pytest.raises(ServerNotStarted, match=r"meant for echo, is in use(.|\n)*FOLDWORK_COMMAND_PORT"):
                 await Supervisor(settings, parts=[ECHO_PART], prepare=nothing).start()
 
+    async def test_gives_no_port_to_two_parts(self, tmp_path: Path) -> None:
+        port = free_port()
+        settings = Settings(
+            data_dir=tmp_path / "data", database_url="x", nats_url="y", command_port=port, query_port=port
+        )
+        with pytest.raises(ServerNotStarted, match=f"Port {port} is meant for two parts(.|\n)*FOLDWORK_QUERY_PORT"):
+            await Supervisor(settings, parts=[ECHO_PART, DYING_PART], prepare=nothing).start()
+
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
     async def test_takes_its_parts_along_when_it_is_killed(self, tmp_path: Path) -> None:
         program = f"""
