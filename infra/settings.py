@@ -11,9 +11,9 @@ Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
 class Settings(BaseSettings):
-    """What a process may be told. `database_url` and `nats_url` unset: `foldwork up` starts its own servers."""
+    """What a process may be told. `database_url` and `nats_url` unset or empty: `foldwork up` starts its own servers."""
 
-    model_config = SettingsConfigDict(env_prefix="FOLDWORK_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="FOLDWORK_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     database_url: str | None = None
     nats_url: str | None = None

@@ -38,3 +38,11 @@ asyncio.run(cli._up(Settings(data_dir={str(tmp_path)!r})))
 """
         ended = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=Path(__file__).parents[2])
         assert (ended.returncode, ended.stdout) == (0, b"goes on\n")
+
+    def test_takes_what_is_empty_for_unset(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        names = ("DATABASE_URL", "NATS_URL", "DATA_DIR", "COMMAND_PORT", "CALL_HOSTS_ALLOWED", "SECRETS_DIR")
+        for name in names:
+            monkeypatch.setenv(f"FOLDWORK_{name}", "")
+        found = Settings()
+        for name in names:
+            assert getattr(found, name.lower()) == Settings.model_fields[name.lower()].default
