@@ -167,6 +167,7 @@ class EmbeddedPostgres:
             within = home.account is None or reachable(place, home.account)
             if within and len(os.fsencode(place)) <= SOCKET_FOLDER_BYTES_MAX:
                 sockets = Path(tempfile.mkdtemp(prefix=_SOCKET_FOLDER, dir=place))
+                self._sockets = sockets
                 if home.account:
                     os.chown(sockets, home.account.uid, home.account.gid)
                 self._socket_note.write_text(str(sockets))

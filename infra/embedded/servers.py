@@ -8,6 +8,7 @@ from types import TracebackType
 from infra.embedded.folder import DataFolder
 from infra.embedded.nats import EmbeddedNats
 from infra.embedded.postgres import EmbeddedPostgres
+from infra.embedded.process import ServerNotStarted
 
 Server = EmbeddedPostgres | EmbeddedNats
 
@@ -58,8 +59,13 @@ class EmbeddedServers:
 
 
 async def start_all(*servers: Server) -> None:
-    """Start side by side; the first failure is raised once all have come to an end."""
+    """Start side by side; the first failure is raised once all have come to an end.
+
+    Raises ServerNotStarted, also where nothing can be written.
+    """
     results = await asyncio.gather(*(server.start() for server in servers), return_exceptions=True)
-    for result in results:
+    for server, result in zip(servers, results, strict=True):
+        if isinstance(result, OSError):
+            raise ServerNotStarted(f"{server.name} cannot be started: {result}. Is the disk full?") from result
         if isinstance(result, BaseException):
             raise result

@@ -9,7 +9,7 @@ import nats
 import pytest
 
 from infra.embedded.nats import EmbeddedNats
-from infra.embedded.process import occupants
+from infra.embedded.process import ServerNotStarted, occupants
 from infra.embedded.servers import EmbeddedServers
 
 pytestmark = pytest.mark.servers
@@ -92,3 +92,13 @@ class TestEmbeddedServers:
             assert servers.nats_url.startswith("nats://")
         servers.erase()
         assert not servers.folder.path.exists()
+
+    async def test_say_plainly_where_nothing_can_be_written(self, tmp_path: Path) -> None:
+        """Folders stand in for a full disk."""
+        servers = EmbeddedServers(tmp_path)
+        (tmp_path / "nats.conf").mkdir()
+        try:
+            with pytest.raises(ServerNotStarted, match=r"nats cannot be started: .*nats\.conf.*Is the disk full\?"):
+                await servers.start()
+        finally:
+            servers.erase()
