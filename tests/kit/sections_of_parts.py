@@ -55,6 +55,7 @@ PARTS: dict[str, dict[str, str]] = {
         "an expression is asked about the attribute that it stands for": "test_dsl_events.py",
         "a text may be a regular expression": "test_dsl_events.py",
         "an event has to fit in all that the filter names": "test_dsl_events.py",
+        "an attribute of the author's own has the name that it is given": "test_dsl_events.py",
     },
     "Correlation": {
         "without an expectation the first value is what the others must have": "test_dsl_events.py",
@@ -192,6 +193,7 @@ PARTS: dict[str, dict[str, str]] = {
         "$input is the task's formed input": "test_dsl_data_flow.py",
         "$output is the task's formed output": "test_dsl_data_flow.py",
         "a workflow's output is formed with $context at hand": "test_dsl_data_flow.py",
+        "$output is the raw output where that is formed": "test_dsl_data_flow.py",
         "$authorization is refused wherever it stands: what it holds would be in an event": "test_dsl_refused.py",
         "$secrets is at hand in input.from, and what is formed of it in the call": "statements_of_access.py",
         "$secrets is at hand in input.from of a process": "statements_of_access.py",

@@ -130,6 +130,7 @@ TASKS: dict[str, dict[str, str]] = {
         "a loop whose condition does not hold yields what it is given": "test_dsl_flow.py",
         "a loop over nothing yields what it is given": "test_dsl_flow.py",
         "a loop in a loop sees the items of both": "test_dsl_flow.py",
+        "the output of a loop in a loop is formed with the item of the outer one": "test_dsl_flow.py",
         "there must be something to go through": "test_dsl_refused.py",
     },
     "Fork": {
@@ -138,6 +139,7 @@ TASKS: dict[str, dict[str, str]] = {
         "of branches that compete the first to be done wins, and its output is all there is": "test_dsl_flow.py",
         "a branch that fails faults the fork": "test_dsl_flow.py",
         "branches that have lost are given up": "test_dsl_flow.py::test_are_given_up_once_one_has_won",
+        "a branch whose directive is end ends the run, and the other branches with it": "test_dsl_flow.py",
     },
     "Listen": {
         "an event that only ends the listening is not part of the output": "test_dsl_events.py",
@@ -220,6 +222,7 @@ TASKS: dict[str, dict[str, str]] = {
         "an error is not caught if it is an exception": "test_dsl_errors.py",
         "then says where to go on once the error was handled": "test_dsl_errors.py",
         "an error of the tasks that handle one is not caught again": "test_dsl_errors.py",
+        "what is tried again within a catch sees the error of that catch, and so does its output": "test_dsl_errors.py",
         "a retry policy must be one that is declared": "test_dsl_refused.py",
     },
     "Wait": {
