@@ -69,6 +69,8 @@ class DataFolder:
                 f"Foldwork already runs in {self.path}{whom}. Stop that one first, or set another FOLDWORK_DATA_DIR."
             ) from taken
         self._lock = lock
+        # The note of a system that was killed; its process id may be somebody else's by now.
+        (self.path / "state.json").unlink(missing_ok=True)
 
     def release(self) -> None:
         if self._lock:

@@ -101,6 +101,16 @@ class TestASupervisor:
             assert state.processes["echo"].url == system.url("echo")
             assert (system.folder.path / "state.json").stat().st_mode & 0o777 == 0o600
 
+    async def test_takes_no_note_of_a_killed_system_for_what_runs(self, supervisor: Callable[..., Supervisor]) -> None:
+        async with supervisor(ECHO_PART) as system:
+            folder, note = DataFolder(system.settings.data_dir), system.folder.path / "state.json"
+            left_behind = note.read_text()
+        note.write_text(left_behind)  # its process id is another's by now: ours
+        assert folder.state() is not None
+        folder.acquire()
+        assert folder.state() is None
+        folder.release()
+
     async def test_starts_a_killed_part_again_on_the_same_port(self, supervisor: Callable[..., Supervisor]) -> None:
         async with supervisor(ECHO_PART) as system:
             before, url = system.pid("echo"), system.url("echo")
