@@ -94,7 +94,7 @@ def _strict(text: str, evaluate_one: Callable[[str], JsonValue]) -> JsonValue:
         return text
     if is_expression(text):
         return evaluate_one(strip(text))
-    return "".join(_as_text(evaluate_one(piece)) if is_program else piece for is_program, piece in _pieces(text))
+    return "".join(as_text(evaluate_one(piece)) if is_program else piece for is_program, piece in _pieces(text))
 
 
 def _loose(text: str, evaluate_one: Callable[[str], JsonValue]) -> JsonValue:
@@ -117,7 +117,8 @@ def _pieces(text: str) -> Iterator[tuple[bool, str]]:
     yield False, text[at:]
 
 
-def _as_text(value: JsonValue) -> str:
+def as_text(value: JsonValue) -> str:
+    """What stands in a text for a value: nothing for null, JSON for what is no text."""
     if value is None:
         return ""
     return value if isinstance(value, str) else orjson.dumps(value).decode()

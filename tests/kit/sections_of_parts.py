@@ -27,6 +27,8 @@ PARTS: dict[str, dict[str, str]] = {
     },
     "Error": {
         "title and detail may be expressions": "test_dsl_errors.py",
+        "what an expression yields for the title or detail and is no text stands there as JSON": "test_dsl_errors.py",
+        "a type that is no text is an error of the expression": "test_dsl_errors.py",
         "instance is set to the task that raises the error, in a scope": "test_dsl_errors.py",
         "instance is set to the task that raises the error, in a loop": "test_dsl_errors.py",
         "instance is set to the task that raises the error, where another error was caught": "test_dsl_errors.py",

@@ -39,6 +39,20 @@ RAISING = (
     ),
     Case(
         "Error",
+        "what an expression yields for the title or detail and is no text stands there as JSON",
+        f"do: [{{a: {{raise: {{error: {{{SOLD_OUT}, title: '${{ .t }}', detail: '${{ .d }}', instance: '${{ .i }}'}}}}}}}}]",
+        {"t": True, "d": {"left": [True, None]}, "i": None},
+        error={"title": "true", "detail": '{"left":[true,null]}', "instance": AT_A},
+    ),
+    Case(
+        "Error",
+        "a type that is no text is an error of the expression",
+        "do: [{a: {raise: {error: {type: '${ .t }', status: 409}}}}]",
+        {"t": None},
+        error={"type": "https://open-workflow-specification.org/spec/1.0.0/errors/expression", "instance": AT_A},
+    ),
+    Case(
+        "Error",
         "instance is set to the task that raises the error, in a scope",
         f"do: [{{a: {{do: [{{b: {{raise: {{error: {{{SOLD_OUT}}}}}}}}}]}}}}]",
         error={"instance": "/do/0/a/do/0/b"},

@@ -3,8 +3,10 @@
 from pydantic import JsonValue
 
 from events.run_parts import RunError
+from infra.expressions.template import as_text
 from write_side.definition.errors import ErrorDefinition
 from write_side.definition.tasks import SwitchTask
+from write_side.interpreter.errors import Raised, standard
 from write_side.interpreter.scope import Run, date_time, filled, holds
 from write_side.interpreter.state import Node
 
@@ -27,18 +29,20 @@ def raised_error(run: Run, node: Node, error: ErrorDefinition | str) -> RunError
         error = run.plan.definition.use.errors[error]
     given = filled(run, node, error.model_dump(exclude_none=True), node.input)
     assert isinstance(given, dict)
-    status, instance = given.get("status"), given.get("instance")
+    type_, status, instance = given["type"], given.get("status"), given.get("instance")
+    if not isinstance(type_, str):
+        raise Raised(standard("expression", "the type of the error is no text", node.reference))
     return RunError(
-        type=str(given["type"]),
+        type=type_,
         status=int(status) if isinstance(status, int | float) else 500,
         title=_text(given.get("title")),
         detail=_text(given.get("detail")),
-        instance=str(instance) if instance else node.reference,
+        instance=as_text(instance) or node.reference,
     )
 
 
 def _text(value: JsonValue) -> str | None:
-    return value if value is None or isinstance(value, str) else str(value)
+    return None if value is None else as_text(value)
 
 
 def emitted_event(run: Run, node: Node) -> dict[str, JsonValue]:
