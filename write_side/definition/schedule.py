@@ -54,9 +54,7 @@ def _of_pause(pointer: str, duration: InlineDuration | str, least_s: float) -> I
 
 def _seconds(duration: InlineDuration | str) -> float | None:
     if isinstance(duration, InlineDuration):
-        whole = ((duration.days * 24 + duration.hours) * 60 + duration.minutes) * 60 + duration.seconds
-        # Bounded as whole numbers, which may be too large to become a float.
-        return min(max(whole * 1_000 + duration.milliseconds, 0), (PAUSE_S_MAX + 1) * 1_000) / 1_000
+        return duration.in_seconds(PAUSE_S_MAX + 1)
     try:
         return seconds_of(duration)
     except ValueError:

@@ -210,6 +210,11 @@ class InlineDuration(Part):
             raise ValueError("must have at least one of days, hours, minutes, seconds, milliseconds")
         return self
 
+    def in_seconds(self, most: float) -> float:
+        """How long that is, from none to `most`: its parts may be too large to become a float."""
+        whole = ((self.days * 24 + self.hours) * 60 + self.minutes) * 60 + self.seconds
+        return min(max(whole * 1_000 + self.milliseconds, 0), most * 1_000) / 1_000
+
 
 _DurationText = Annotated[
     str, AfterValidator(_or_expression(_ISO_DURATION, "must be an ISO 8601 duration like PT1M30S"))

@@ -233,9 +233,7 @@ def seconds(
 ) -> float:
     """How long a duration is. Raises Raised."""
     if isinstance(duration, InlineDuration):
-        whole = ((duration.days * 24 + duration.hours) * 60 + duration.minutes) * 60 + duration.seconds
-        # Bounded as whole numbers, which may be too large to become a float.
-        found = min(max(whole * 1_000 + duration.milliseconds, 0), DURATION_S_MAX * 1_000) / 1_000
+        found = duration.in_seconds(DURATION_S_MAX)
     else:
         text = yielded(run, node, duration, value, more) if duration.lstrip().startswith("${") else duration
         try:
