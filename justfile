@@ -29,7 +29,7 @@ test *arguments:
 
 # Only tests that need no server and no process of their own, in the small size (tests/sizes.py) and in four processes (tests/forked.py). `just check` runs the others too.
 test-fast *arguments:
-    pytest -p tests.forked -m "not servers and not outside and not faults" --hypothesis-profile=fast \
+    pytest -p tests.forked -m "not servers and not outside and not faults" --hypothesis-profile=fast -o console_output_style=classic \
         --ignore=tests/journeys --ignore=tests/faults {{ arguments }}
 
 # Kill, restart and corrupt real processes, and count what is lost: nothing.

@@ -1,28 +1,74 @@
-"""A plugin of pytest: four processes run the tests of one session, after one of them has loaded all, where the answer has to come soon.
+"""A plugin of pytest: four processes load and run the tests of one session, where the answer has to come soon.
 
-When everything is collected the process forks, and each takes one module after another from a pipe until there is none left. Four on two
-processors, since tests also wait. What the children have to say stands behind what their parent says; their failures fail the session.
+One process finds the modules of tests, and loads with their `conftest.py` most of what they are about. Then it forks, and each takes one
+share after another from a pipe, loads it and runs its tests, until there is none left. A share is a module; those whose tests wait most of
+the time are one, the first, so that they do so beside the work of the others. Four on two processors, since other tests wait too. What the
+children have to say stands behind what their parent says; their failures fail the session.
 """
 
+import gc
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from itertools import groupby
 from typing import TextIO
 
 import pytest
 
 _CHILDREN = 3
 _NUMBER_BYTES = 4
+_WAITING = re.compile(r"^pytestmark = pytest\.mark\.waits$", re.MULTILINE)
+_Node = pytest.Item | pytest.Collector
+_SHARES = pytest.StashKey[list[list[_Node]]]()
+"""Modules that are not loaded yet, and tests that were asked for one by one."""
 _SAID = pytest.StashKey[list[TextIO]]()
 """What each child prints; nothing in a child."""
 
 
-def _taken(modules: list[list[pytest.Item]], pipe: int) -> Iterator[pytest.Item]:
-    """The tests of this process: those of a module whose number it is the one to read."""
+def _below(node: _Node) -> Iterator[_Node]:
+    """What lies in a folder, not loaded yet. What was asked for inside a module counts as one."""
+    if isinstance(node, pytest.Directory):
+        for inside in node.ihook.pytest_make_collect_report(collector=node).result:
+            yield from _below(inside)
+    else:
+        yield node
+
+
+def _shares(nodes: list[_Node]) -> list[list[_Node]]:
+    """The modules that wait in one, then each of the others, long ones first: nobody shall be busy alone at the end."""
+    texts = {found: found.path.read_text() for node in nodes for found in _below(node)}
+    waiting = [node for node, text in texts.items() if _WAITING.search(text)]
+    working = sorted((node for node in texts if node not in waiting), key=lambda node: len(texts[node]), reverse=True)
+    return [waiting, *([node] for node in working)] if waiting else [[node] for node in working]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[_Node]) -> Iterator[None]:
+    """Nobody shall choose among modules: only among their tests, once they are loaded."""
+    if any(isinstance(item, pytest.Collector) for item in items):
+        config.stash[_SHARES] = _shares(items)
+        items.clear()
+    yield
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> bool | None:
+    if session.config.option.collectonly:
+        return None
+    session.perform_collect(genitems=False)
+    session.testscollected += len(session.config.stash.get(_SHARES, ()))
+    return True
+
+
+def _taken(session: pytest.Session, pipe: int) -> Iterator[pytest.Item]:
+    """The tests of this process: those of a share whose number it is the one to read."""
+    shares = session.config.stash[_SHARES]
     while number := os.read(pipe, _NUMBER_BYTES):
-        yield from modules[int.from_bytes(number, "big")]
+        items = [item for node in shares[int.from_bytes(number, "big")] for item in session.genitems(node)]
+        session.config.hook.pytest_collection_modifyitems(session=session, config=session.config, items=items)
+        gc.freeze()  # what is loaded stays to the end: the collector need not look at it again and again
+        yield from items
 
 
 def _run(session: pytest.Session, items: Iterator[pytest.Item]) -> None:
@@ -54,25 +100,23 @@ def _fork(config: pytest.Config) -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    modules = sorted(
-        (list(group) for _, group in groupby(session.items, lambda item: item.path)), key=len, reverse=True
-    )
-    if len(modules) < 2 or session.testsfailed or session.config.option.collectonly:
-        return None
+    if _SHARES not in session.config.stash or session.testsfailed:
+        return None  # as pytest does it: nothing to run, or a reason not to
+    numbers = range(len(session.config.stash[_SHARES]))
     session.config.stash[_SAID] = []
     pipe, giving = os.pipe()
-    os.write(giving, b"".join(number.to_bytes(_NUMBER_BYTES, "big") for number in range(len(modules))))
+    os.write(giving, b"".join(number.to_bytes(_NUMBER_BYTES, "big") for number in numbers))
     os.close(giving)
     children: list[int] = []
-    while len(children) < _CHILDREN:
+    while len(children) < min(_CHILDREN, len(numbers) - 1):
         children.append(_fork(session.config))
         if not children[-1]:
-            _run(session, _taken(modules, pipe))
+            _run(session, _taken(session, pipe))
             return True
     try:
-        _run(session, _taken(modules, pipe))
+        _run(session, _taken(session, pipe))
     finally:
-        os.read(pipe, _NUMBER_BYTES * len(modules))  # if this one gives up, the others shall not take more
+        os.read(pipe, _NUMBER_BYTES * len(numbers))  # if this one gives up, the others shall not take more
         session.testsfailed += sum(bool(os.waitpid(child, 0)[1]) for child in children)
     return True
 

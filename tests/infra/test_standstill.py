@@ -9,6 +9,8 @@ import pytest
 from infra.engines import standstill
 from infra.engines.standstill import Standstill
 
+pytestmark = pytest.mark.waits
+
 STANDSTILL_S, BEAT_S = 0.2, 0.02
 
 

@@ -3,7 +3,11 @@
 import asyncio
 from itertools import pairwise
 
+import pytest
+
 from infra.adapters.wakes import Wakes
+
+pytestmark = pytest.mark.waits
 
 EVERY_S = 0.1
 

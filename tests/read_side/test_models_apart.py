@@ -21,6 +21,8 @@ from tests.read_side.event_log import Log
 from tests.read_side.test_runs_api import started, statuses, task
 from tests.read_side.world import World, system
 
+pytestmark = pytest.mark.waits
+
 POLL_S = 0.05
 MODELS = ("run_directory", "run_tasks", "agent_directory")
 

@@ -13,6 +13,8 @@ from foldwork.answers import Answer
 from foldwork.client import Client
 from foldwork.event_tail import Event
 
+pytestmark = pytest.mark.waits
+
 ROW = {
     "job_id": "j",
     "tenant_id": "t",

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import orjson
+import pytest
 
 from read_side.demo.client import CommandSender
 from read_side.demo.desks import CannotBeDone, Desks
@@ -14,6 +15,8 @@ from read_side.demo.pace import SWIFT
 from read_side.demo.people import approve_all
 from read_side.demo.queries import QueryClient
 from read_side.demo.scenario import JsonObject
+
+pytestmark = pytest.mark.waits
 
 QUIET_S = 0.3
 

@@ -2,6 +2,7 @@
 
 import io
 import re
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,9 +19,15 @@ from tests.write_side.definition.official import Official
 README = Path(__file__).parents[3] / "README.md"
 
 
-@pytest.fixture
-def world() -> WorkflowWorld:
+@pytest.fixture(scope="module")
+def faultless_world() -> WorkflowWorld:
     return WorkflowWorld()
+
+
+@pytest.fixture
+def world(faultless_world: WorkflowWorld) -> WorkflowWorld:
+    """A copy, for each test to change."""
+    return deepcopy(faultless_world)
 
 
 def differing(world: WorkflowWorld) -> set[str]:
