@@ -26,7 +26,10 @@ async def fetch_document(resource: Arguments, context: CallContext) -> dict[str,
     text, _ = await _fetch(resource, context)
     try:
         # Servers name all kinds of types; every JSON document that is in use is YAML, but the reader of JSON is much faster.
-        found = parse_document(text, "application/json" if text.lstrip()[:1] == b"{" else "application/yaml")
+        kind = "application/json" if text.lstrip()[:1] == b"{" else "application/yaml"
+        found = await asyncio.to_thread(
+            parse_document, text, kind
+        )  # a long one takes a second, in which others' calls go on
     except (Malformed, BodyTooLarge) as wrong:
         raise CallFailed("configuration", f"The document cannot be read: {wrong}") from wrong
     if not isinstance(found, dict):

@@ -79,6 +79,19 @@ class TestDocuments:
             await fetch_documents({"a": resource(good), "b": resource(bad)}, context)
         assert failed.value.type == type_
 
+    async def test_that_are_long_hold_nobody_up_while_they_are_read(
+        self, server: OtherSide, context: CallContext
+    ) -> None:
+        text = b"".join(b"k%d: [1, 2, 3, 4]\n" % number for number in range(15_000))
+        address = server.at("/long.yaml", Response(text, media_type="text/yaml"))
+        fetching = asyncio.create_task(fetch_documents({"a": resource(address)}, context))
+        turns = 0
+        while not fetching.done():
+            await asyncio.sleep(0.01)
+            turns += 1
+        assert len((await fetching)["a"]) == 15_000
+        assert turns > 5
+
     async def test_are_not_fetched_where_calls_may_not_reach(self, server: OtherSide) -> None:
         address = server.at("/schema.json", {})
         async with calling(networks_allowed=()) as context:
