@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 
 from events.message import MessagePublished
+from infra.expressions.equality import same
 from infra.expressions.failure import ExpressionFailed
 from infra.expressions.program import evaluate
 from infra.expressions.template import is_expression, strip
@@ -40,7 +41,7 @@ def fits(wanted: JsonValue, found: JsonValue) -> bool:
         return wanted == found or (is_pattern(wanted) and _matches(wanted, found))
     if isinstance(wanted, dict) and isinstance(found, dict):
         return all(fits(value, found.get(name)) for name, value in wanted.items())
-    return wanted == found
+    return same(wanted, found)
 
 
 def is_pattern(text: str) -> bool:

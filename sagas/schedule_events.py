@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from infra.expressions.equality import same
 from infra.expressions.template import is_expression
 from sagas.cloud_events import CloudEvent, fits, is_pattern, yielded
 
@@ -39,7 +40,7 @@ class EventFilter(BaseModel):
         found: Correlations = {}
         for name, rule in self.correlate.items():
             found[name] = yielded(rule.from_, event)
-            if rule.expect is not None and found[name] != _expected(rule.expect):
+            if rule.expect is not None and not same(found[name], _expected(rule.expect)):
                 return None
         return found
 
@@ -78,7 +79,8 @@ class Collection(BaseModel):
 
     def takes(self, place: int, correlations: Correlations) -> bool:
         known = self.correlations
-        return place not in self.passed and all(known.get(name, value) == value for name, value in correlations.items())
+        fits = all(same(known.get(name, value), value) for name, value in correlations.items())
+        return fits and place not in self.passed
 
 
 def take(start: EventStart, event: CloudEvent, item: JsonValue, collected: list[Collection]) -> list[JsonValue] | None:

@@ -213,12 +213,15 @@ class TestOnOneOrAny:
             ({"data": "${ .amount.no.such }"}, False),
             ({"data": {"amount": 7}}, True),
             ({"data": {"amount": "${ . == 8 }"}}, False),
+            ({"data": {"some": True}}, False),
+            ({"data": {"none": [0]}}, True),
+            ({"data": {"none": [False]}}, False),
             ({"traceid": "x"}, False),
         ],
     )
     def test_asks_of_an_event_what_its_filter_says(self, scheduled, wanted, starts):
         story = scheduled({"on": {"any": [{"with": {"type": "never"}}, {"with": wanted}]}})
-        data = {"amount": 7, "to": "x"}
+        data = {"amount": 7, "to": "x", "some": 1, "none": [0]}
         story.given("message-1", message(data=data)).then(*([on(given=[data])] if starts else []))
 
     def test_starts_a_run_on_every_event_if_it_names_none(self, scheduled):
@@ -271,6 +274,13 @@ class TestOnAll:
         story.given("message-1", message(data={"order": 1})).given("message-2", message(data={"order": 2}))
         story.given("message-3", message("order.sent", {"order": 2}))
         story.then(on(position=5, given=[{"order": 2}, {"order": 2}]))
+
+    def test_keeps_apart_what_belongs_to_true_and_to_1(self, scheduled):
+        correlate = {"order": {"from": "${ .data }"}}
+        wanted = [{"with": {"type": type_}, "correlate": correlate} for type_ in ("order.paid", "order.sent")]
+        story = scheduled({"on": {"all": wanted}})
+        story.given("message-1", message(data=1)).given("message-2", message("order.sent", True)).then_nothing()
+        story.given("message-3", message("order.sent", 1)).then(on(position=5, given=[1, 1]))
 
     def test_gives_up_the_oldest_of_too_many(self, scheduled):
         story = scheduled(self.ALL)

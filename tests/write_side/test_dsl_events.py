@@ -154,6 +154,19 @@ LISTENING = (
     ),
     Case(
         "Event Filter",
+        "true is not 1, nor false 0, wherever they stand",
+        listening(
+            "{any: [{with: {type: a, data: {ok: 1, all: [0]}}}, {with: {type: a, data: {ok: true, all: [false]}}}]}"
+        ),
+        hears=[
+            event("a", {"ok": True, "all": [0]}),
+            event("a", {"ok": 1, "all": [False]}),
+            event("a", {"ok": 1.0, "all": [0], "n": 3}),
+        ],
+        output=[{"ok": 1.0, "all": [0], "n": 3}],
+    ),
+    Case(
+        "Event Filter",
         "an event has to fit in all that the filter names",
         listening("{one: {with: {type: pulse, subject: ann}}}"),
         hears=[FAST, event("pulse", {"bpm": 60}, subject="ann")],
@@ -167,6 +180,22 @@ LISTENING = (
         ),
         hears=[event("a", 1, room="x"), event("b", 2, room="y"), event("b", 3, room="x")],
         output=[1, 3],
+    ),
+    Case(
+        "Correlation",
+        "true is not 1",
+        listening(
+            "{all: [{with: {type: a}, correlate: {room: {from: .room}}},"
+            " {with: {type: b}, correlate: {room: {from: .room}, is: {from: .data.is, expect: '${ .b }'}}}]}"
+        ),
+        {"b": 1},
+        hears=[
+            event("a", 1, room=True),
+            event("b", {"is": 1, "n": 2}, room=1),
+            event("b", {"is": True, "n": 3}, room=True),
+            event("b", {"is": 1, "n": 4}, room=True),
+        ],
+        output=[1, {"is": 1, "n": 4}],
     ),
     Case(
         "Correlation",

@@ -6,6 +6,7 @@ from pydantic import JsonValue
 
 from events.run import RunEvent, RunEventConsumed, RunIterationCompleted, RunIterationStarted
 from events.run_parts import CallAwaited, EventsAwaited
+from infra.expressions.equality import same
 from infra.expressions.template import is_expression
 from write_side.definition.events import EventConsumption, EventFilter, SubscriptionIterator
 from write_side.definition.tasks import CallAsyncApi, ListenTask
@@ -212,7 +213,7 @@ def _has(run: Run, node: Node, wanted: JsonValue, found: JsonValue) -> bool:
         return fits(found, wanted)
     if isinstance(wanted, dict) and isinstance(found, dict):
         return all(_has(run, node, value, found.get(name)) for name, value in wanted.items())
-    return wanted == found
+    return same(wanted, found)
 
 
 def _correlations(run: Run, node: Node, wanted: EventFilter, event: CloudEvent) -> dict[str, JsonValue] | None:
@@ -223,9 +224,9 @@ def _correlations(run: Run, node: Node, wanted: EventFilter, event: CloudEvent) 
         if correlation.expect is not None:
             expected = correlation.expect
             known = yielded(run, node, expected, node.input) if is_expression(expected) else expected
-            if value != known:
+            if not same(value, known):
                 return None
-        elif name in node.correlations and node.correlations[name] != value:
+        elif name in node.correlations and not same(node.correlations[name], value):
             return None
         found[name] = value
     return found
