@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 
 from events.message import MessagePublished
-from infra.expressions.equality import same
+from infra.expressions.equality import is_so, same
 from infra.expressions.failure import ExpressionFailed
 from infra.expressions.program import evaluate
 from infra.expressions.template import is_expression, strip
@@ -36,7 +36,7 @@ def fits(wanted: JsonValue, found: JsonValue) -> bool:
     Of an object only what the filter names matters. An expression that fails does not hold.
     """
     if isinstance(wanted, str) and is_expression(wanted):
-        return yielded(wanted, found) not in (None, False)
+        return is_so(yielded(wanted, found))
     if isinstance(wanted, str) and isinstance(found, str):
         return wanted == found or (is_pattern(wanted) and _matches(wanted, found))
     if isinstance(wanted, dict) and isinstance(found, dict):

@@ -1,4 +1,4 @@
-"""Whether two JSON values are the same: Python takes true for 1 and false for 0, wherever they stand in a value."""
+"""Which JSON values are the same, and which say yes: Python takes true for 1 and false for 0, wherever they stand in a value."""
 
 from pydantic import JsonValue
 
@@ -12,3 +12,8 @@ def same(one: JsonValue, other: JsonValue) -> bool:
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(same(value, other[name]) for name, value in one.items())
     return one == other
+
+
+def is_so(value: JsonValue) -> bool:
+    """What a condition comes to, as jq has it: anything but false and null holds, also 0."""
+    return value is not None and value is not False

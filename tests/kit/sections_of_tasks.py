@@ -36,6 +36,7 @@ TASKS: dict[str, dict[str, str]] = {
     },
     "Task": {
         "a task whose condition does not hold is skipped and yields what it was given": "test_dsl_flow.py",
+        "a condition holds unless it yields false or null": "test_dsl_flow.py",
         "a condition is looked at before the input is formed": "test_dsl_flow.py",
         "a condition is looked at before the input is checked": "test_dsl_flow.py",
         "a skipped task leads to the next one, wherever its own directive leads": "test_dsl_flow.py",

@@ -213,6 +213,7 @@ class TestOnOneOrAny:
             ({"data": "${ .amount.no.such }"}, False),
             ({"data": {"amount": 7}}, True),
             ({"data": {"amount": "${ . == 8 }"}}, False),
+            ({"data": {"amount": "${ . - 7 }"}}, True),
             ({"data": {"some": True}}, False),
             ({"data": {"none": [0]}}, True),
             ({"data": {"none": [False]}}, False),

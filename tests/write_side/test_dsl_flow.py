@@ -84,6 +84,13 @@ CONDITIONS = (
     ),
     Case(
         "Task",
+        "a condition holds unless it yields false or null",
+        "do: [{a: {if: .n, set: {text: ''}}}, {b: {if: .text, set: {none: null}}}, {c: {if: .none, set: {c: 1}}}]",
+        {"n": 0},
+        output={"none": None},
+    ),
+    Case(
+        "Task",
         "a condition is looked at before the input is formed",
         "do: [{a: {if: .go, input: {from: .x}, set: {y: '${ . }'}}}]",
         {"go": True, "x": 1},

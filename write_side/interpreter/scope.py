@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pydantic import JsonValue
 
 from infra.expressions.durations import seconds_of
+from infra.expressions.equality import is_so
 from infra.expressions.failure import ExpressionFailed
 from infra.expressions.program import evaluate
 from infra.expressions.schema import violations
@@ -180,7 +181,7 @@ def yielded(
 
 def holds(run: Run, node: Node, expression: str, value: JsonValue, more: Mapping[str, JsonValue] | None = None) -> bool:
     """Whether a condition holds, as jq has it: anything but false and null. Raises Raised."""
-    return yielded(run, node, expression, value, more) not in (None, False)
+    return is_so(yielded(run, node, expression, value, more))
 
 
 def filled(

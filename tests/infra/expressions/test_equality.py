@@ -1,10 +1,10 @@
-"""What is the same in JSON: held against jq, which knows no other kind of equality."""
+"""What is the same in JSON, and what holds: held against jq."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.expressions.equality import same
+from infra.expressions.equality import is_so, same
 from infra.expressions.program import evaluate
 
 SCALARS = st.sampled_from([None, True, False, 0, 1, 0.0, 1.0, "", "1", "true"])
@@ -26,3 +26,9 @@ class TestTwoValues:
     def test_are_not_the_same_if_only_one_is_true_or_false(self, one, other):
         assert one == other
         assert not same(one, other)
+
+
+class TestAValue:
+    @given(VALUES)
+    def test_holds_as_a_condition_where_it_does_for_jq(self, value):
+        assert is_so(value) is evaluate("if . then true else false end", value, {})
