@@ -42,6 +42,7 @@ PARTS: dict[str, dict[str, str]] = {
     "Event Consumption Strategy": {
         "one waits for an event that fits": "test_dsl_events.py",
         "all waits until there was an event for each filter": "test_dsl_events.py",
+        "all of no events are there at once": "test_dsl_events.py",
         "any goes on with the first event that fits one of the filters": "test_dsl_events.py",
         "any without filters takes any event": "test_dsl_events.py",
         "any goes on until a condition holds for what was taken": "test_dsl_events.py",

@@ -70,6 +70,12 @@ LISTENING = (
     ),
     Case(
         "Event Consumption Strategy",
+        "all of no events are there at once",
+        listening("{all: []}", ", foreach: {output: {as: .x}}"),
+        output=[],
+    ),
+    Case(
+        "Event Consumption Strategy",
         "any goes on with the first event that fits one of the filters",
         listening("{any: [{with: {type: temperature}}, {with: {type: pulse}}]}"),
         hears=[OVER, FAST, HOT],

@@ -169,7 +169,7 @@ def _prepared(run: Run, node: Node, planned: PlannedTask) -> tuple[list[JsonValu
         case WaitTask(wait=duration):
             return None, TimerAwaited(until=moment_after(run, node, duration, node.input))
         case ListenTask(listen=listen):
-            return None, EventsAwaited(types=types_of(listen.to))
+            return None, None if listen.to.all == () else EventsAwaited(types=types_of(listen.to))
         case RunTask(run=what):
             return None, _process(run, node, what, planned)
         case _:

@@ -23,7 +23,9 @@ _TAKING = ("awaiting", "ready", "blocked")
 
 
 def listen(run: Run, node: Node, go_on: Listing, end: Ending) -> Sequence[RunEvent]:
-    """Take what was sent, do what is to be done with each, and end once it is enough."""
+    """Take what was sent, do what is to be done with each, and end once it is enough: at once where all of no events are wanted."""
+    if node.awaits is None:
+        return end(run, node, [])
     task = _task(run, node)
     if not node.closed:
         for place, event in enumerate(run.state.inbox):
