@@ -48,9 +48,8 @@ class RunInputFormed(Event):
 
 
 class RunTaskStarted(Event):
-    """When a task began. `input` is the formed one; `items` are what a loop goes through, or the branches of a fork; `awaits` is what
-    has to happen outside. Not `prepared`: an extension has something to do before it.
-    One of the kind `document` is none of the definition's: it fetches what the task of its reference, or what that calls, needs first.
+    """When a task began. `input` is formed; `items` are those of a loop, or a fork's branches; `awaits` is what has to happen outside.
+    Not `prepared`: an extension goes before it. One of kind `document` fetches what the task of its reference, or what that calls, needs.
     """
 
     type = "run.task_started"
@@ -79,7 +78,7 @@ class RunTaskPrepared(Event):
 
 
 class RunTaskSkipped(Event):
-    """When a task's condition did not hold: its input is its output."""
+    """When a task's condition did not hold: its input is its output. A branch that is `withdrawn` is out of a race, and has none."""
 
     type = "run.task_skipped"
 
@@ -87,6 +86,7 @@ class RunTaskSkipped(Event):
     parent: TaskNumber = 0
     reference: Reference
     name: TaskName
+    withdrawn: bool | None = None
 
 
 class RunIterationStarted(Event):

@@ -240,6 +240,30 @@ BRANCHES = (
     ),
     Case(
         "Fork",
+        "of branches that compete one that is skipped does not win",
+        f"do: [{{f: {{fork: {{compete: true, branches: [{{a: {{if: .no, set: {{a: 1}}}}}}, {{b: {{{CALL}}}}}]}}}}}}]",
+        {"no": False},
+        {"b": ["done"]},
+        output="done",
+        begun=["f", "a", "b"],
+    ),
+    Case(
+        "Fork",
+        "a race of which all branches are skipped yields what it is given",
+        "do: [{f: {fork: {compete: true, branches: [{a: {if: .no, set: {a: 1}}}, {b: {if: .no, set: {b: 1}}}]}}}]",
+        {"no": False},
+        output={"no": False},
+    ),
+    Case(
+        "Fork",
+        "a race fails if one branch fails and the others are skipped",
+        f"do: [{{f: {{fork: {{compete: true, branches: [{{a: {{{CALL}}}}}, {{b: {{if: .no, set: {{b: 1}}}}}}]}}}}}}]",
+        {"no": False},
+        {"a": [fails(503)]},
+        error=error("communication", 503, "/do/0/f/fork/branches/0/a"),
+    ),
+    Case(
+        "Fork",
         "a branch whose directive is end ends the run, and the other branches with it",
         f"do: [{{f: {{fork: {{branches: [{{slow: {{{CALL}}}}}, {{quick: {{set: {{x: 1}}, then: end}}}}]}}}}}},"
         " {z: {set: {z: 1}}}]",
@@ -267,6 +291,6 @@ class TestFlow:
 
 class TestBranchesThatCompete:
     def test_are_given_up_once_one_has_won(self) -> None:
-        [case] = [case for case in BRANCHES if "compete" in case.definition]
+        [case] = [case for case in BRANCHES if "compete the first" in case.says]
         events = play(case).events
         assert [type(each) for each in events].count(RunTaskCancelled) == 1

@@ -5,14 +5,16 @@ from typing import Any
 
 import pytest
 
-from events.run import RunTaskFaulted, RunTaskStarted
+from events.run import RunTaskFaulted, RunTaskSkipped, RunTaskStarted
 from events.run_compensation import RunCompensationFailed, RunParked, RunTaskCompensated
 from events.run_parts import JobAwaited
 from tests.write_side.driven import RUN_ID, Driven
 from tests.write_side.running import START, WAITING, Failed, Running, run, workflow
 from tests.write_side.test_run_in_doubt import Outside, call
 from write_side.job import SubmitJob
+from write_side.run import RUN
 from write_side.run_commands import (
+    AdvanceRun,
     AnswerRunTask,
     CancelRun,
     DeliverRunEvent,
@@ -188,6 +190,17 @@ class TestWhatUndoes:
         found = run(tasks, answer=lambda *_: {"n": 1})
         assert found.status == "compensated"
         assert [event.of for event in found.events if isinstance(event, RunTaskCompensated)] == [1]
+
+
+class TestABranchThatWasSkippedInARace:
+    def test_has_won_where_its_event_does_not_say_that_it_is_withdrawn(self) -> None:
+        race = {"fork": {"compete": True, "branches": [{"x": {**CALL, "if": "${ false }"}}, {"y": SLOW}]}}
+        found = run([{"race": race}], given={"n": 1}, answer=lambda *_: WAITING)
+        at, skipped = next((at, each) for at, each in enumerate(found.events) if isinstance(each, RunTaskSkipped))
+        before = skipped.model_copy(update={"withdrawn": None})
+        found.state = RUN.fold([*found.events[:at], before, *found.events[at + 1 :]])
+        assert found.status == "running"
+        assert found.tell(AdvanceRun(run_id="r1", at=START)).output == {"n": 1}
 
 
 class TestTheFirstOfTwoErrors:

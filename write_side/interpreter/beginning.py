@@ -25,7 +25,7 @@ from write_side.interpreter.errors import Raised, standard
 from write_side.interpreter.listening import types_of
 from write_side.interpreter.plan import FUNCTIONS, PlannedTask
 from write_side.interpreter.scope import Run, check, deadline, filled, formed, holds, moment_after, yielded
-from write_side.interpreter.state import BLANK, EXTENSIONS, Node
+from write_side.interpreter.state import BLANK, EXTENSIONS, Node, is_branch
 
 LATEST = "latest"
 _AWAITED: TypeAdapter[Awaited] = TypeAdapter(Awaited)
@@ -52,7 +52,7 @@ def begin(run: Run, parent: Node, reference: str) -> Sequence[RunEvent]:
     try:
         _require_depth(run, node)
         if task.if_ is not None and not holds(run, node, task.if_, node.raw):
-            return [RunTaskSkipped(task=number, parent=parent.task, reference=reference, name=planned.name)]
+            return [_skipped(run, node, parent)]
         if planned.schemas and (fetching := fetch_schemas(run, parent, reference, planned.name)):
             return [fetching]
         node = _with_input(run, node, task)
@@ -77,6 +77,16 @@ def begin(run: Run, parent: Node, reference: str) -> Sequence[RunEvent]:
         times_out_at=times_out_at,
     )
     return [started, *failed]
+
+
+def _skipped(run: Run, node: Node, parent: Node) -> RunTaskSkipped:
+    withdrawn = None
+    if is_branch(parent, node.reference):
+        fork = run.plan.tasks[parent.reference].task
+        withdrawn = (isinstance(fork, ForkTask) and fork.fork.compete) or None
+    return RunTaskSkipped(
+        task=node.task, parent=parent.task, reference=node.reference, name=node.name, withdrawn=withdrawn
+    )
 
 
 def check_beginning(run: Run, node: Node, task: TaskBase) -> None:

@@ -37,7 +37,7 @@ from events.run_parts import Awaited, EventsAwaited, ProcessAwaited, RunAwaited
 from write_side.interpreter.asked_again import doubted, settled
 from write_side.interpreter.changed import replace
 from write_side.interpreter.fetched import fetched
-from write_side.interpreter.progress import after_child, place_in_list, with_child
+from write_side.interpreter.progress import after_child, after_skip, place_in_list, with_child
 from write_side.interpreter.state import (
     BLANK,
     DOCUMENT,
@@ -67,9 +67,9 @@ def evolve(state: RunState, event: RunEvent) -> RunState:
             return _node_changed(state, event)
         case RunTaskCancelled():
             return _cancelled(state, event)
-        case RunTaskSkipped(task=task, parent=parent, reference=reference):
+        case RunTaskSkipped(task=task, parent=parent, reference=reference, withdrawn=withdrawn):
             above = with_child(state.nodes[parent], reference)
-            return state.with_node(after_child(above, reference, above.data, "continue"), begun=task)
+            return state.with_node(after_skip(above, reference, withdrawn is True), begun=task)
         case RunIterationStarted() | RunIterationCompleted() | RunEventConsumed():
             return _round_changed(state, event)
         case RunEventEmitted(task=task):

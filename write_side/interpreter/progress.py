@@ -35,3 +35,10 @@ def after_child(parent: Node, reference: str, output: JsonValue, then: str | Non
         return replace(parent, children=children, outputs=outputs, then=then, phase="ready")
     section = section_of(reference)
     return replace(parent, children=children, section=section, cursor=place, then=then, data=output, phase="ready")
+
+
+def after_skip(parent: Node, reference: str, withdrawn: bool) -> Node:
+    """What a task is after one of those below it was skipped; a race goes on without that branch."""
+    if withdrawn:
+        return replace(parent, children=parent.children - 1, phase="ready")
+    return after_child(parent, reference, parent.data, "continue")

@@ -271,6 +271,7 @@ def _fork(run: Run, node: Node, task: ForkTask) -> Events:
         return begin(run, coming, branches[node.begun])
     if len(node.outputs) == len(branches):
         return ending(run, node, [node.outputs[place] for place in range(len(branches))])
-    if task.fork.compete and node.children == 0 and node.error is not None:
-        return [RunTaskFaulted(task=node.task, error=node.error)]
+    if task.fork.compete and node.children == 0:
+        # Nobody has won: what failed says why; where all were skipped, so is the race.
+        return [RunTaskFaulted(task=node.task, error=node.error)] if node.error else ending(run, node, node.input)
     return NOTHING
