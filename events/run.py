@@ -4,7 +4,7 @@ from pydantic import AwareDatetime
 
 from events.event import Event, Id, JsonAny, JsonObject, Name, Reason, Text
 from events.run_compensation import RunCompensationEvent
-from events.run_parts import Awaited, Deadline, Origin, ParentTask, Reference, RunError, TaskName, TaskNumber
+from events.run_parts import Awaited, Branch, Deadline, Origin, ParentTask, Reference, RunError, TaskName, TaskNumber
 from events.workflow import Digest, WorkflowVersion
 
 
@@ -155,9 +155,7 @@ class RunTaskAnswered(Event):
 
 
 class RunTaskCompleted(Event):
-    """When a task was done: `output` is formed, `context` replaces that of the run if `exported`, `then` is where it leads if that is
-    not what its definition says. A `compensable` one says how it is undone.
-    """
+    """When a task was done. `context` is the run's if `exported`, `then` overrides its definition; if `compensable` it can be undone."""
 
     type = "run.task_completed"
 
@@ -265,9 +263,11 @@ class RunCancelled(Event):
 
 
 class RunRetried(Event):
-    """When an operator had a failed run go on from the tasks that failed."""
+    """When an operator had a failed run go on from the tasks that failed; `again`: branches of lost races that failed before the last."""
 
     type = "run.retried"
+
+    again: tuple[Branch, ...] | None = None
 
 
 RunEvent = (

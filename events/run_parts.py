@@ -58,6 +58,13 @@ class Deadline(Part):
     at: AwareDatetime
 
 
+class Branch(Part):
+    """A branch of a fork by the number of that task and its place, from 0."""
+
+    task: TaskNumber
+    place: int
+
+
 class CallAwaited(Part):
     """A call to carry out: a protocol of the language or a function by its name; `arguments` is what `with` holds, evaluated.
 

@@ -34,6 +34,7 @@ from write_side.interpreter.plan import known_plan, plan_of, with_functions
 from write_side.interpreter.scope import Run, deadline
 from write_side.interpreter.state import ENDED, ROOT, Node, RunState, child_under_way
 from write_side.interpreter.steps import advance
+from write_side.interpreter.undone import branches_lost
 from write_side.run_commands import (
     AdvanceRun,
     AnswerRunTask,
@@ -100,7 +101,7 @@ def decide(command: RunCommand, state: RunState, others: Others) -> Sequence[Run
         case RetryRun():
             if state.status != "faulted":
                 raise RunNotFaulted(f"the run has not failed: {state.status}", run_status=state.status)
-            return [RunRetried()]
+            return [RunRetried(again=branches_lost(state) or None)]
         case CompensateRun():
             return _compensate(command, state)
         case RetryRunCompensation() | SkipRunCompensation():

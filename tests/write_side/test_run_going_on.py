@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from events.run import RunTaskFaulted, RunTaskSkipped, RunTaskStarted
+from events.run import RunRetried, RunTaskFaulted, RunTaskSkipped, RunTaskStarted
 from events.run_compensation import RunCompensationFailed, RunParked, RunTaskCompensated
 from events.run_parts import JobAwaited
 from tests.write_side.driven import RUN_ID, Driven
+from tests.write_side.dsl_case import begun, fails
 from tests.write_side.running import START, WAITING, Failed, Running, run, workflow
 from tests.write_side.test_run_in_doubt import Outside, call
 from write_side.job import SubmitJob
@@ -76,6 +77,54 @@ class TestARetry:
         found.tell(RetryRun(run_id="r1"))
         said = [awaited.request["payload"] for awaited in found.asked if isinstance(awaited, JobAwaited)]
         assert (found.status, said) == ("completed", [{"n": 1}, {"n": 1}])
+
+    def test_of_a_race_that_was_lost_begins_all_its_branches_again(self) -> None:
+        inner = {"fork": {"compete": True, "branches": [{"x": CALL}, {"y": {"do": [{"z": CALL}]}}]}}
+        branches = [{"a": CALL}, {"skipped": {**CALL, "if": "${ false }"}}, {"b": {"do": [{"inner": inner}]}}]
+        race = {"race": {"fork": {"compete": True, "branches": branches}}}
+        found = run([race], answer=lambda *_: WAITING)
+        fail_all(found, "a", "x", "z")
+        assert (found.status, found.error["status"]) == ("faulted", 503)
+        before = len(found.events)
+        found.tell(RetryRun(run_id="r1"))
+        assert begun(found.events[before:]) == ["a", "skipped", "x", "z"]
+        assert RUN.fold(found.events) == found.state
+        fail_all(found, "z", "x")
+        found.send(AnswerRunTask(run_id="r1", task=open_task(found, "a"), answer="won"))
+        assert (found.status, found.output) == ("completed", "won")
+
+    def test_leaves_a_branch_that_fails_at_once_to_those_that_have_still_to_begin_again(self) -> None:
+        race = {"fork": {"compete": True, "branches": [{"a": FAULT}, {"b": CALL}]}}
+        answers: list[Any] = [Failed("https://example.com/no", 503), "won"]
+        found = run([{"race": race}], answer=lambda *_: answer_or_fail(answers.pop(0)))
+        assert found.status == "faulted"
+        assert found.tell(RetryRun(run_id="r1")).output == "won"
+
+    def test_leaves_a_race_alone_that_has_still_somebody_in_it(self) -> None:
+        race = {"fork": {"compete": True, "branches": [{"a": CALL}, {"b": CALL}]}}
+        found = run([{"both": {"fork": {"branches": [{"race": race}, {"c": CALL}]}}}], answer=lambda *_: WAITING)
+        fail_all(found, "a", "c")
+        before = len(found.events)
+        found.tell(RetryRun(run_id="r1"))
+        assert begun(found.events[before:]) == ["c"]
+
+    def test_that_was_stored_without_them_begins_no_other_branches(self) -> None:
+        race = {"fork": {"compete": True, "branches": [{"a": CALL}, {"b": CALL}]}}
+        found = run([{"race": race}], answer=lambda *_: WAITING)
+        fail_all(found, "a", "b")
+        found.events.append(RunRetried())
+        found.state = RUN.fold(found.events)
+        assert begun(found.send(AdvanceRun(run_id="r1", at=START))) == ["b"]
+
+
+def open_task(run: Running, name: str) -> int:
+    return next(task for task, node in run.state.nodes.items() if node.name == name)
+
+
+def fail_all(run: Running, *names: str) -> None:
+    """These tasks, which wait, fail one after the other."""
+    for name in names:
+        run.send(FailRunTask(run_id="r1", task=open_task(run, name), error=fails(503)))
 
 
 def answer_or_fail(answer: Any) -> Any:

@@ -126,8 +126,8 @@ def _run_changed(
             return replace(state, status="faulted", error=error)
         case RunCancelled():
             return replace(state, status="cancelled", nodes={}, ready=(), inbox=(), done=())
-        case RunRetried():
-            return retried(state)
+        case RunRetried(again=again):
+            return retried(state, again or ())
         case _:
             return compensation_changed(state, event)
 

@@ -45,7 +45,7 @@ def survivor(run: Run, node: Node, error: RunError) -> Node | None:
         if is_branch(above, inner.reference):
             task = run.plan.tasks[above.reference].task
             assert isinstance(task, ForkTask)
-            if task.fork.compete and (above.children > 1 or above.begun < len(above.items or ())):
+            if task.fork.compete and (above.children > 1 or above.again or above.begun < len(above.items or ())):
                 return above
         if above.kind == "try" and above.section == above.reference + "/try" and _catches(run, above, error):
             return above

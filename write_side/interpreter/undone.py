@@ -1,5 +1,6 @@
 """What is so after an event of a run that undoes what it did, or that goes on after it had failed."""
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from events.run_compensation import (
@@ -13,6 +14,7 @@ from events.run_compensation import (
     RunTaskCompensated,
     RunTaskCompensating,
 )
+from events.run_parts import Branch
 from write_side.interpreter.changed import replace
 from write_side.interpreter.state import NEVER, ROOT, Node, RunState, Undoing, is_branch
 
@@ -42,12 +44,33 @@ def compensation_changed(state: RunState, event: RunCompensationEvent) -> RunSta
             assert_never(event)
 
 
-def retried(state: RunState) -> RunState:
-    """Tasks that failed begin again, with the input that they had; a task that could not be undone is undone again."""
+def branches_lost(state: RunState) -> tuple[Branch, ...]:
+    """The branches of races in which the last one has failed too: those are gone, since others were still in the race when they failed."""
+    failed: dict[int, set[int]] = {}
+    for node in state.nodes.values():
+        above = state.nodes.get(node.parent) if node.phase == "faulted" else None
+        while above is not None:
+            if is_branch(above, node.reference):
+                failed.setdefault(above.task, set()).add(node.place)
+            node, above = above, state.nodes.get(above.parent)
+    lost = [state.nodes[task] for task, places in failed.items() if state.nodes[task].children == len(places)]
+    return tuple(
+        Branch(task=fork.task, place=place)
+        for fork in lost
+        for place in range(fork.begun)
+        if place not in fork.outputs and place not in failed[fork.task] and place not in fork.again
+    )
+
+
+def retried(state: RunState, again: Sequence[Branch]) -> RunState:
+    """Tasks that failed begin again, with the input that they had, and these branches; a task that could not be undone is undone again."""
     if state.status == "parked":
         assert state.undoing is not None
         return replace(state, status="compensating", undoing=replace(state.undoing, attempt=0, retry_at=NEVER))
     state = replace(state, status="running", error=None)
+    for branch in again:
+        fork = state.nodes[branch.task]
+        state = state.with_node(replace(fork, again=(*fork.again, branch.place), phase="ready"))
     for node in [node for node in state.nodes.values() if node.phase == "faulted"]:
         state = begin_again(state, node)
     return state
