@@ -1,6 +1,7 @@
 """Evaluates jq programs on values of a run: cheap ones inside this process, all others in a guarded child, both within `BOUNDS`.
 
-Numbers beyond 2^53 lose digits where something is computed, and not-a-number becomes null, as in jq itself.
+Numbers beyond 2^53 lose digits where something is computed, and not-a-number becomes null, as in jq itself. No output holds an integer
+of more than 64 bits.
 """
 
 import re
@@ -23,6 +24,9 @@ from infra.expressions.plain import is_plain
 PROGRAMS_MAX = 2048
 # With fewer brackets a value cannot be nested too deeply to be written as JSON again.
 DEPTH_SURE = 200
+_INTEGER_MAX = (1 << 63) - 1
+# orjson reads integers of up to 64 bits without a sign, and takes those beyond for floating-point numbers itself.
+_LONG = re.compile(rb"[0-9]{19}")
 
 _PLACE = re.compile(r" at <top-level>, line (\d+), column \d+:")
 
@@ -135,7 +139,16 @@ def _output(text: bytes) -> JsonValue:
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         why = "is nested too deeply" if may_be_deep else "holds a number that is too large"
         raise ExpressionFailed(f"the output {why}") from None
-    return output
+    return _within_64_bits(output) if _LONG.search(text) else output
+
+
+def _within_64_bits(value: JsonValue) -> JsonValue:
+    """Integers of more bits, which no event can hold, as the floating-point numbers that they are to jq."""
+    if isinstance(value, list):
+        return [_within_64_bits(inner) for inner in value]
+    if isinstance(value, dict):
+        return {name: _within_64_bits(inner) for name, inner in value.items()}
+    return float(value) if isinstance(value, int) and value > _INTEGER_MAX else value
 
 
 def _too_large(bounds: Bounds) -> ExpressionFailed:

@@ -98,6 +98,7 @@ PARTS: dict[str, dict[str, str]] = {
         "a task's input is checked before it is formed": "test_dsl_data_flow.py",
         "a task's input that does not fit its schema faults it": "test_dsl_data_flow.py",
         "what forms an input may be an object with expressions in it": "test_dsl_data_flow.py",
+        "an input may be formed to a whole number of any size": "test_dsl_data_flow.py",
         "an input that is not formed stays as it is": "test_dsl_data_flow.py",
     },
     "Output": {

@@ -54,6 +54,13 @@ FLOW = (
     ),
     Case(
         "Input",
+        "an input may be formed to a whole number of any size",
+        "do: [{t: {try: [{a: {input: {from: .n + 1}, set: '${ . }'}}], catch: {do: [{c: {set: caught}}]}}}]",
+        {"n": 2**63 - 1},
+        output=2.0**63,
+    ),
+    Case(
+        "Input",
         "an input that is not formed stays as it is",
         "do: [{a: {set: '${ . }'}}]",
         {"a": 5},

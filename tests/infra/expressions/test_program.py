@@ -1,6 +1,7 @@
 """Evaluating programs: values, variables, what is refused, and what is too much."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from pydantic import JsonValue
@@ -59,6 +60,23 @@ class TestAProgram:
 
     def test_is_refused_if_nobody_gives_a_variable(self) -> None:
         assert failure("$nope") == "does not compile: $nope is not defined"
+
+    @pytest.mark.parametrize(
+        ("expression", "number"),
+        [
+            ("9223372036854775807 + 1", 2.0**63),
+            ("18446744073709551615", 2.0**64),
+            ("-9223372036854775808 - 9223372036854775808", -(2.0**64)),
+            ("9000000000000000001", 9_000_000_000_000_000_001),
+            ('"9223372036854775808"', "9223372036854775808"),
+        ],
+    )
+    @pytest.mark.parametrize("how", [evaluate, evaluate_guarded])
+    def test_yields_integers_of_64_bits_at_most(self, how: Any, expression: str, number: JsonValue) -> None:
+        assert how(expression, None, {}) == number
+        found = how(f'{{a: [({expression})], "b": true}}', None, {})
+        assert found == {"a": [number], "b": True}
+        assert isinstance(found["a"][0], type(number))
 
     def test_takes_a_value_that_cannot_be_json_for_a_failure(self) -> None:
         deep: JsonValue = []
