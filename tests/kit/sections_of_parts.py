@@ -49,9 +49,11 @@ PARTS: dict[str, dict[str, str]] = {
         "there must be one strategy": "test_dsl_refused.py",
     },
     "Event Properties": {
-        "an emitted event has an id, and without a source of its own that of the workflow": "test_dsl_events.py",
-        "what an emitted event holds may be expressions": "test_dsl_events.py",
-        "an emitted event may have more attributes": "test_dsl_events.py",
+        "an emitted event has an id, and without a source of its own that of the workflow": "test_dsl_emitting.py",
+        "what an emitted event holds may be expressions": "test_dsl_emitting.py",
+        "an emitted event may have more attributes": "test_dsl_emitting.py",
+        "an id or a source that is null is the run's to say, and one that is no text stands there as JSON": "test_dsl_emitting.py",
+        "the type of an emitted event must be text": "test_dsl_emitting.py",
         "a filter must ask for something": "test_dsl_refused.py",
     },
     "Event Filter": {

@@ -119,7 +119,7 @@ TASKS: dict[str, dict[str, str]] = {
         "a scope gives its input to its first task and yields what its last one yields": "test_dsl_flow.py",
     },
     "Emit": {
-        "the event that is emitted is the output": "test_dsl_events.py",
+        "the event that is emitted is the output": "test_dsl_emitting.py",
         "an event must have a type": "test_dsl_refused.py",
     },
     "For": {

@@ -1,9 +1,9 @@
-"""Events that a run emits and those that it listens for: emit, listen, filters, correlations and iterators (dsl-reference.md)."""
+"""Events that a run listens for: listen, filters, correlations and iterators (dsl-reference.md)."""
 
 import pytest
 
 from events.run_parts import EventsAwaited
-from tests.write_side.dsl_case import UNSAID, Case, error, event
+from tests.write_side.dsl_case import Case, error, event
 from tests.write_side.dsl_run import check, play
 
 HOT, COLD = event("temperature", {"degrees": 39}), event("temperature", {"degrees": 20})
@@ -15,43 +15,6 @@ def listening(to: str, more: str = "", behind: str = "") -> str:
     """A definition that listens in a task named `l`."""
     return f"do: [{{l: {{listen: {{to: {to}}}{more}}}}}{behind}]"
 
-
-EMITTING = (
-    Case(
-        "Emit",
-        "the event that is emitted is the output",
-        "do: [{e: {emit: {event: {with: {type: sold, source: https://shop, subject: rex, data: {n: 1}}}}}}]",
-        output={
-            "id": UNSAID,
-            "time": UNSAID,
-            "specversion": "1.0",
-            "type": "sold",
-            "source": "https://shop",
-            "subject": "rex",
-            "data": {"n": 1},
-        },
-    ),
-    Case(
-        "Event Properties",
-        "an emitted event has an id, and without a source of its own that of the workflow",
-        "do: [{e: {emit: {event: {with: {type: sold}}}, output: {as: {id: '${ .id | type }', source: .source}}}}]",
-        output={"id": "string", "source": ".source"},
-        emitted=[{"type": "sold", "source": "/tests/case/1.0.0"}],
-    ),
-    Case(
-        "Event Properties",
-        "what an emitted event holds may be expressions",
-        "do: [{e: {emit: {event: {with: {type: '${ .t }', source: '${ .s }', subject: '${ .n }', data: {n: '${ .n }'}}}}}}]",
-        {"t": "sold", "s": "https://shop", "n": "rex"},
-        emitted=[{"type": "sold", "source": "https://shop", "subject": "rex", "data": {"n": "rex"}}],
-    ),
-    Case(
-        "Event Properties",
-        "an emitted event may have more attributes",
-        "do: [{e: {emit: {event: {with: {type: sold, region: eu, datacontenttype: application/json}}}}}]",
-        emitted=[{"region": "eu", "datacontenttype": "application/json"}],
-    ),
-)
 
 LISTENING = (
     Case(
@@ -269,7 +232,7 @@ ITERATING = (
 )
 
 
-@pytest.mark.parametrize("case", [*EMITTING, *LISTENING, *ITERATING], ids=str)
+@pytest.mark.parametrize("case", [*LISTENING, *ITERATING], ids=str)
 class TestEvents:
     def test_are_as_the_reference_says(self, case: Case) -> None:
         check(case)

@@ -46,16 +46,18 @@ def _text(value: JsonValue) -> str | None:
 
 
 def emitted_event(run: Run, node: Node) -> dict[str, JsonValue]:
-    """A CloudEvent; what its author leaves out is the run's to say."""
+    """A CloudEvent; what its author leaves out is the run's to say, but for the type. Raises Raised."""
     words = run.plan.tasks[node.reference].words["emit"]
     template = words["event"].get("with", {}) if isinstance(words, dict) and isinstance(words["event"], dict) else {}
     given = filled(run, node, template, node.input)
     assert isinstance(given, dict)
+    if not isinstance(given.get("type"), str) or not given["type"]:
+        raise Raised(standard("expression", "the type of the event is no text", node.reference))
     document = run.plan.definition.document
     return {
         "specversion": "1.0",
-        "id": f"{run.run_id}.{node.task}",
-        "source": f"/{document.namespace}/{document.name}/{document.version}",
+        "id": as_text(given.pop("id", None)) or f"{run.run_id}.{node.task}",
+        "source": as_text(given.pop("source", None)) or f"/{document.namespace}/{document.name}/{document.version}",
         "time": _iso(run),
         **{name: value for name, value in given.items() if value is not None},
     }
