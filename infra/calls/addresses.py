@@ -98,7 +98,8 @@ class Addresses:
         CallFailed("communication") if there are none.
         """
         name = host.lower().strip("[]").removesuffix(".")
-        trusted = name in self._hosts or f"{name}:{port}" in self._hosts
+        place = f"[{name}]" if ":" in name else name
+        trusted = not self._hosts.isdisjoint((name, place, f"{place}:{port}"))
         literal = _literal(name)
         if not trusted and name in _METADATA_HOSTS:
             raise _refused(host)

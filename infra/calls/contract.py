@@ -97,10 +97,11 @@ def _recordable(text: str, characters_max: int) -> str:
 class CallSettings:
     """What the operator allows, and the bounds of one call. Nothing but public addresses is reached unless it is named here.
 
-    `networks_allowed` are CIDRs; `hosts_allowed` are `host` or `host:port`; `origins` sends what is meant for one origin to another
-    (`{"https://api.example.com": "http://127.0.0.1:9000"}`), which needs no further permission. `process_account` is the user that
-    processes run as: by default the server's own, and `nobody` if that is root. `pending_bytes_max` is what waits to be taken from NATS,
-    beyond which it is lost; a WebSocket is asked every `ping_s` whether it is still there, and has as long to say so.
+    `networks_allowed` are CIDRs; `hosts_allowed` are `host` or `host:port` (`[::1]:8080`); `origins` sends what is meant for one
+    origin to another (`{"https://api.example.com": "http://127.0.0.1:9000"}`), which needs no further permission. `process_account`
+    is the user that processes run as: by default the server's own, and `nobody` if that is root. `pending_bytes_max` is what waits
+    to be taken from NATS, beyond which it is lost; a WebSocket is asked every `ping_s` whether it is still there, and has as long
+    to say so.
     """
 
     networks_allowed: tuple[str, ...] = ()

@@ -114,6 +114,16 @@ class TestAHost:
         with pytest.raises(CallFailed, match="authorization 403"):
             await named.allowed("inner.example.com", 80)
 
+    @pytest.mark.parametrize("written", ["::1", "[::1]", "[::1]:8080"])
+    async def test_is_reached_at_the_address_of_version_6_that_the_operator_named(self, written: str) -> None:
+        for host in ("::1", "[::1]"):
+            assert await addresses(hosts_allowed=(written,)).allowed(host, 8080) == ["::1"]
+
+    async def test_is_reached_at_no_other_port_of_an_address_of_version_6(self) -> None:
+        for written in ("[::1]:8080", "[::2]", "::1:80"):
+            with pytest.raises(CallFailed, match="authorization 403"):
+                await addresses(hosts_allowed=(written,)).allowed("[::1]", 80)
+
     async def test_without_an_address_is_a_failed_communication(self) -> None:
         with pytest.raises(CallFailed, match="communication 500"):
             await addresses().allowed("nowhere.example.com", 80)
