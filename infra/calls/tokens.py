@@ -3,6 +3,7 @@
 from asyncio import Lock, timeout
 from base64 import b64encode, urlsafe_b64decode
 from collections.abc import Mapping
+from math import isnan
 from time import time
 from urllib.parse import quote_plus, urlencode
 from uuid import uuid4
@@ -24,6 +25,7 @@ _WELL_KNOWN = "/.well-known/openid-configuration"
 _TOKEN_PATH = "/oauth2/token"
 _EARLY_S = 30.0
 _UNSAID_S = 60.0
+_KEPT_S_MAX = 86_400.0
 _ASSERTION_S = 60
 
 
@@ -68,11 +70,14 @@ async def _new_token(
 
 
 def _kept_for_s(expires_in: JsonValue) -> float:
+    """What is no number of seconds says nothing; an authority may also claim that its tokens hold for ever."""
     try:
         lives_s = float(plain(expires_in)) if expires_in is not None else _UNSAID_S
     except (ValueError, CallFailed):
         lives_s = _UNSAID_S
-    return max(0.0, lives_s - min(_EARLY_S, lives_s / 2))
+    if isnan(lives_s):
+        lives_s = _UNSAID_S
+    return min(max(0.0, lives_s - min(_EARLY_S, lives_s / 2)), _KEPT_S_MAX)
 
 
 def _token_endpoint(policy: Arguments) -> httpx.URL:

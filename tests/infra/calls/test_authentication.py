@@ -248,6 +248,8 @@ class TestOAuth2:
             JSONResponse({"token_type": "Bearer"}),
             JSONResponse(["no object"]),
             Response(b"no json"),
+            Response(b'{"access_token": "t1", "expires_in": NaN}'),
+            Response(b'{"access_token": "t1", "expires_in": 1e999}'),
         ],
     )
     async def test_without_a_token_is_a_failed_authentication(
