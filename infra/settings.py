@@ -1,13 +1,17 @@
 """Every setting and every bound, by name; read from the environment (`FOLDWORK_...`)."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 """0: any free one."""
+LogLevel = Annotated[
+    Literal["DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRITICAL"],
+    BeforeValidator(lambda level: level.upper() if isinstance(level, str) else level),
+]
 
 
 class Settings(BaseSettings):
@@ -19,7 +23,7 @@ class Settings(BaseSettings):
     nats_url: str | None = None
     data_dir: Path = Path(".foldwork")
     shard: int = Field(default=0, ge=0, le=1023)
-    log_level: str = "INFO"
+    log_level: LogLevel = "INFO"
 
     host: str = "127.0.0.1"
     command_port: Port = 8000

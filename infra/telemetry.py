@@ -64,7 +64,7 @@ EventDict = MutableMapping[str, Any]
 
 def configure_logging(service: str, level: str = "INFO", *, text: bool = False) -> None:
     """Send every log line of this process to stderr: as JSON with the service's name, or as text for a person."""
-    numeric = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+    numeric = logging.getLevelNamesMapping()[level]
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from infra import cli
 from infra.settings import Settings
@@ -38,6 +39,16 @@ asyncio.run(cli._up(Settings(data_dir={str(tmp_path)!r})))
 """
         ended = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=Path(__file__).parents[2])
         assert (ended.returncode, ended.stdout) == (0, b"goes on\n")
+
+    def test_names_the_log_levels_that_there_are(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FOLDWORK_LOG_LEVEL", "LOUD")
+        result = CliRunner().invoke(cli.app, ["status"])
+        levels = "'DEBUG', 'INFO', 'WARN', 'WARNING', 'ERROR' or 'CRITICAL'"
+        assert (result.exit_code, result.stderr) == (1, f"error: FOLDWORK_LOG_LEVEL: Input should be {levels}.\n")
+
+    def test_takes_a_log_level_in_small_letters(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FOLDWORK_LOG_LEVEL", "debug")
+        assert Settings().log_level == "DEBUG"
 
     def test_takes_what_is_empty_for_unset(self, monkeypatch: pytest.MonkeyPatch) -> None:
         names = ("DATABASE_URL", "NATS_URL", "DATA_DIR", "COMMAND_PORT", "CALL_HOSTS_ALLOWED", "SECRETS_DIR")
