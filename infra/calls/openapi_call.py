@@ -17,7 +17,8 @@ _ACCEPT = "application/json, */*;q=0.8"
 async def openapi_call(arguments: Arguments, context: CallContext) -> JsonValue:
     """Carry out `call: openapi`: fetch the document, write the parameters where it says, and go on as `call: http`.
 
-    Parameters that the document does not declare are the fields of the request body, unless `body` is given: that is the whole of it.
+    Parameters go by their names alone: one that the document declares in several places goes to all of them. Those that it does not
+    declare are the fields of the request body, unless `body` is given: that is the whole of it.
     CallFailed: validation for a parameter that is missing or that the operation does not take, configuration for an unknown operation;
     the others as `call: http`.
     """
@@ -37,7 +38,8 @@ def _request(operation: Operation, given: Arguments, policy: Arguments) -> HttpR
     body: JsonValue = None
     left = dict(given)
     for parameter in operation.parameters:
-        value = left.pop(parameter.name, None)
+        value = given.get(parameter.name)
+        left.pop(parameter.name, None)
         if parameter.place == "body" and value is None:
             value = left.pop("body", None) if "body" in left else _fields(left)
         if value is None:

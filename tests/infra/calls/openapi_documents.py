@@ -72,6 +72,17 @@ NEW: dict[str, Any] = {
                 "requestBody": {"$ref": "#/components/requestBodies/Thing"},
             },
         },
+        "/things/{id}/copies": {
+            "parameters": [{"name": "id", "in": "path", "required": True}],
+            "post": {
+                "operationId": "copyThing",
+                "parameters": [
+                    {"name": "id", "in": "query", "required": True},
+                    {"name": "id", "in": "header"},
+                ],
+                "requestBody": {"content": {"application/json": {}}},
+            },
+        },
         "/form": {
             "servers": [{"url": "/elsewhere"}],
             "post": {"operationId": "sendForm", "requestBody": {"content": {"application/x-www-form-urlencoded": {}}}},

@@ -121,6 +121,15 @@ class TestOpenApi:
         with pytest.raises(CallFailed, match="validation 400"):
             await call(context, new, "getThings", {"ids": value})
 
+    async def test_writes_a_value_wherever_its_name_is_declared(
+        self, server: OtherSide, context: CallContext, new: str
+    ) -> None:
+        server.at("/v3/api/things/a/copies", echo)
+        await call(context, new, "copyThing", {"id": "a", "name": "n"})
+        seen = server.seen[-1]
+        assert (seen.path, seen.query, seen.headers["id"]) == ("/v3/api/things/a/copies", "id=a", "a")
+        assert seen.json == {"name": "n"}
+
     async def test_makes_the_body_of_what_is_not_declared(
         self, server: OtherSide, context: CallContext, new: str
     ) -> None:
