@@ -1,5 +1,7 @@
 """`foldwork up` as whoever calls it sees it: from which settings it starts, what it says, and when it goes on."""
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +41,28 @@ asyncio.run(cli._up(Settings(data_dir={str(tmp_path)!r})))
 """
         ended = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=Path(__file__).parents[2])
         assert (ended.returncode, ended.stdout) == (0, b"goes on\n")
+
+    @pytest.mark.outside
+    @pytest.mark.parametrize("closed", ["0<&-", "2>&-", "0<&- 2>&-"])
+    def test_starts_though_its_input_or_errors_are_closed(self, tmp_path: Path, closed: str) -> None:
+        """A supervisor that starts nothing, and says what the numbers of the closed ones are."""
+        code = f"""
+import os, sys
+from infra import cli, program
+class Nothing:
+    def __init__(self, given): pass
+    async def start(self): print(*(os.readlink(f"/proc/self/fd/{{number}}") for number in {re.findall("[0-9]", closed)}))
+    async def wait(self): pass
+    async def stop(self): pass
+cli.Supervisor, cli._welcome = Nothing, lambda _: print("up")
+sys.argv[1:] = ["up"]
+program.main()
+"""
+        command = ["/bin/sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, code]
+        environment = {**os.environ, "FOLDWORK_DATA_DIR": str(tmp_path)}
+        ended = subprocess.run(command, capture_output=True, cwd=Path(__file__).parents[2], env=environment)
+        assert set(ended.stdout.split()) == {b"/dev/null", b"up"}
+        assert ended.returncode == 0
 
     def test_names_the_log_levels_that_there_are(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("FOLDWORK_LOG_LEVEL", "LOUD")
