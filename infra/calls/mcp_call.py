@@ -111,10 +111,10 @@ async def _over_http(method: str, arguments: Arguments, http: Arguments, context
     session = _Session(url_of(uri), headers, policy)
     with _not_asked_yet():
         received, first = await _ask(session, _initialize(arguments), context)
-    headers[_VERSION] = _agreed_version(first)
     if _SESSION in received:
         headers[_SESSION] = received[_SESSION]
     try:
+        headers[_VERSION] = _agreed_version(first)
         with _not_asked_yet():
             async with aclosing(post(session.url, _INITIALIZED, headers, policy, context)) as answers:
                 async for _ in answers:

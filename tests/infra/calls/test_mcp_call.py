@@ -81,6 +81,15 @@ class TestOverHttp:
         assert [seen.method for seen in server.seen] == ["POST"] * 3
         assert server.seen[0].json["params"]["protocolVersion"] == "2025-03-26"
 
+    async def test_leaves_a_server_that_names_no_version(self, server: OtherSide, context: CallContext) -> None:
+        silent = JSONResponse({"jsonrpc": "2.0", "id": 0, "result": {}}, headers={"Mcp-Session-Id": "s-1"})
+        with pytest.raises(CallFailed, match=r"runtime 500: .* which version"):
+            await call(context, transport={"http": {"endpoint": server.at("/mcp", silent)}})
+        assert [(seen.method, seen.headers.get("mcp-session-id")) for seen in server.seen] == [
+            ("POST", None),
+            ("DELETE", "s-1"),
+        ]
+
     async def test_authenticates(self, server: OtherSide, context: CallContext) -> None:
         endpoint = {"uri": server.at("/mcp", McpServer()), "authentication": {"bearer": {"token": "t1"}}}
         await call(context, transport={"http": {"endpoint": endpoint}})
