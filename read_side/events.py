@@ -65,11 +65,11 @@ class EventLog:
             "events",
             "The events of a tenant as they are recorded, as server-sent events",
             {200: Documented("Events, for as long as the client listens.", _SENT, "text/event-stream")}
-            | problems(400, 422, 500, 503),
+            | problems(400, 409, 422, 500, 503),
             (*self._follows.parameters, LAST_EVENT_ID, QUERY_PARAMETERS[0]),
             description=(
-                "Begins after `Last-Event-ID` or `after`, else at the end of the log. `/v1/events/ws` gives the same over a WebSocket, "
-                "one CloudEvent per message, with the same query."
+                "Begins after `Last-Event-ID` or `after`, which the log must have come to (409), else at its end. "
+                "`/v1/events/ws` gives the same over a WebSocket, one CloudEvent per message, with the same query."
             ),
         )
         return [Route("GET", "/v1/events", self._page, pages), Route("GET", "/v1/events/stream", self._sent, follow)]

@@ -17,6 +17,7 @@ from infra.adapters.cloud_event import encode
 from infra.adapters.event_store import EventStore, Record
 from infra.errors import Fault, Overloaded, StoreUnavailable
 from infra.settings import Settings
+from read_side.queries import PositionNotReached
 
 log = structlog.get_logger()
 
@@ -185,12 +186,16 @@ class Live:
     async def follow(self, after: int | None, wanted: Wanted) -> AsyncGenerator[Batch, None]:
         """Yields what comes after a position (None: after the end of the log), first an empty batch once it has begun.
 
-        An empty batch also comes when nothing was wanted for KEEP_ALIVE_S. Raises TooManyListeners and StoreUnavailable.
+        An empty batch also comes when nothing was wanted for KEEP_ALIVE_S. Raises TooManyListeners, StoreUnavailable and
+        PositionNotReached: whoever had an event that this log has not had another log, and would miss what comes until then.
         """
         with self._listening():
             if not await _event_within(self._begun, self._settings.store_retry_s_max):
                 raise StoreUnavailable("The event store cannot be reached.")
-            position = await self._store.head() if after is None else after
+            head = await self._store.head()
+            position = head if after is None else after
+            if position > head:
+                raise PositionNotReached(f"The log is at position {head}, not at {position} yet.", position=head)
             yield Batch((), position)
             clock = asyncio.get_running_loop().time
             silent_since = clock()

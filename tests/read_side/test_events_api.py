@@ -254,6 +254,11 @@ class TestTheLiveStream:
     async def test_is_refused_for_an_id_that_is_no_position(self, world: World, last: str) -> None:
         assert (await world.http.get("/v1/events/stream", headers={"last-event-id": last})).status_code == 422
 
+    @pytest.mark.parametrize("after", ["1", "9007199254740991"])
+    async def test_is_refused_after_a_position_that_the_log_has_not_come_to(self, world: World, after: str) -> None:
+        answer = await world.http.get(f"/v1/events/stream?after={after}")
+        assert (answer.status_code, answer.json()["position"]) == (409, 0)
+
     async def test_answers_head_without_listening(self, world: World) -> None:
         assert (await world.http.head("/v1/events/stream")).status_code == 200
         assert world.live.listeners == 0
@@ -278,6 +283,11 @@ class TestTheWebSocket:
         with pytest.raises(InvalidStatus) as refused:
             await websockets.connect(f"ws://{address}/v1/events/ws?type=agent.flew")
         assert refused.value.response.status_code == 422
+
+    async def test_is_refused_after_a_position_that_the_log_has_not_come_to(self, world: World, address: str) -> None:
+        with pytest.raises(InvalidStatus) as refused:
+            await websockets.connect(f"ws://{address}/v1/events/ws?after=1")
+        assert refused.value.response.status_code == 409
 
     async def test_is_asked_for_by_an_upgrade(self, world: World) -> None:
         assert (await world.http.get("/v1/events/ws")).status_code == 426
