@@ -11,6 +11,7 @@ import pwd
 import resource
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -155,7 +156,21 @@ async def _end(process: GuardedProcess, starting: asyncio.Task[None]) -> None:
                 break
             await asyncio.sleep(_PASS_S)
         process.close()
-    await asyncio.to_thread(shutil.rmtree, process.folder, ignore_errors=True)
+    await asyncio.to_thread(_remove, process.folder)
+
+
+def _remove(folder: Path) -> None:
+    """Delete a folder. What was closed in there is opened first; root, who needs no rights, does not touch any."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if os.geteuid() == 0 or not folder.exists():
+        return
+    with suppress(OSError):
+        folder.chmod(stat.S_IRWXU)
+        for place, inner, _ in os.walk(folder):
+            for path in (Path(place, name) for name in inner):
+                if not path.is_symlink():
+                    path.chmod(stat.S_IRWXU)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _kill(session: int, folder: Path) -> bool:

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import pwd
 import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -47,6 +49,17 @@ def living(marker: str) -> list[int]:
 
 def exists(folder: str) -> bool:
     return Path(folder).exists()
+
+
+@pytest.fixture
+async def nobody() -> AsyncIterator[None]:
+    """Root may do everything: as somebody else for the length of a test. What is loaded when it is needed is loaded before."""
+    await shell("true")
+    own, account = os.getresuid(), pwd.getpwnam("nobody")
+    if os.geteuid() == 0:
+        os.setresuid(account.pw_uid, account.pw_uid, 0)
+    yield
+    os.setresuid(*own)
 
 
 class TestAShellCommand:
@@ -103,6 +116,12 @@ class TestAShellCommand:
     async def test_works_in_a_folder_of_its_own_that_goes_with_it(self) -> None:
         folder = (await shell("ls -A; touch file; pwd")).strip()
         assert "\n" not in folder
+        assert not exists(folder)
+
+    async def test_leaves_nothing_in_folders_that_it_closed(self, nobody: None) -> None:
+        closed = "mkdir -p a/b && touch a/b/c && ln -s /tmp a/d && chmod 500 a/b && chmod 0 a && pwd && chmod 100 ."
+        folder = (await shell(closed)).strip()
+        assert folder
         assert not exists(folder)
 
     async def test_is_refused_unless_the_operator_allowed_it(self) -> None:
