@@ -1,7 +1,7 @@
 """A process of somebody else's making: in a session and a folder of its own, within limits, and gone as a whole at the end.
 
-Guarantee: when `guarded` is left, for whatever reason, every process is killed that stayed in the session or in the folder. This bounds
-accidents; it is no prison: a program that means harm needs a container.
+Guarantee: when `guarded` is left, for whatever reason, every process is killed that stayed in the session or in the folder; if our own
+process is killed, that of the session. This bounds accidents; it is no prison: a program that means harm needs a container.
 """
 
 import asyncio
@@ -31,6 +31,8 @@ _FILES_MAX = 256
 _PASSES_MAX = 50
 _PASS_S = 0.02
 _SESSION_FIELD = 3
+_WATCH = 'read -r _ || { kill -s KILL -- "-$1"; rm -rf -- "$2"; }'
+"""A shell that hears no word before its input ends has outlived our own process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class GuardedProcess(asyncio.SubprocessProtocol):
         self.exited = asyncio.Event()
         self.drained = asyncio.Event()
         self.overflowed = False
+        self.watch: asyncio.subprocess.Process | None = None
         self._bytes_max = output_bytes_max
         self._bytes = 0
         self._on_output = on_output
@@ -138,6 +141,15 @@ async def _start(process: GuardedProcess, program: Program, settings: CallSettin
     except (OSError, ValueError, subprocess.SubprocessError) as refused:
         detail = f"The program {program.arguments[0][:200]!r} cannot be started: {type(refused).__name__}."
         raise CallFailed("configuration", detail) from refused
+    # The kernel ends with us what we started, and nothing that this has started.
+    with suppress(OSError):
+        process.watch = await asyncio.create_subprocess_exec(
+            *("/bin/sh", "-c", _WATCH, "sh", str(process.pid), str(process.folder)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
 
 async def finish(process: GuardedProcess) -> None:
@@ -156,6 +168,8 @@ async def _end(process: GuardedProcess, starting: asyncio.Task[None]) -> None:
                 break
             await asyncio.sleep(_PASS_S)
         process.close()
+        if process.watch:
+            await process.watch.communicate(b"\n")
     await asyncio.to_thread(_remove, process.folder)
 
 

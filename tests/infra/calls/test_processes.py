@@ -4,6 +4,7 @@ import asyncio
 import os
 import pwd
 import shutil
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from time import monotonic
@@ -233,6 +234,24 @@ class TestTheLimits:
         assert await shell("sleep 64.25 & nohup sleep 64.25 & setsid sleep 64.25 & echo done") == "done\n"
         assert monotonic() - began < 5
         assert living("64.25") == []
+
+    async def test_end_what_it_started_when_our_own_process_is_killed(self) -> None:
+        program = (
+            "import asyncio, sys\nfrom tests.infra.calls.test_processes import shell\nasyncio.run(shell(sys.argv[1]))"
+        )
+        command = "sleep 67.25 & (trap '' HUP TERM; sleep 67.25) & sleep 67.25; true"
+        start = asyncio.create_subprocess_exec(sys.executable, "-c", program, command, cwd=Path(__file__).parents[3])
+        ours = await start
+        while len(sleeping := living("sleep\x0067.25")) < 3:
+            await asyncio.sleep(0.02)
+        folder = os.readlink(f"/proc/{sleeping[0]}/cwd")
+        while not living(folder):  # who looks after them
+            await asyncio.sleep(0.02)
+        ours.kill()
+        await ours.wait()
+        async with asyncio.timeout(5):
+            while living("67.25") or exists(folder):
+                await asyncio.sleep(0.02)
 
     async def test_end_it_when_the_call_is_cancelled(self) -> None:
         running = asyncio.create_task(shell("sleep 65.25; true"))
