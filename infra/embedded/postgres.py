@@ -11,20 +11,29 @@ import stat
 import subprocess
 import tempfile
 from pathlib import Path
+from time import monotonic
 from urllib.parse import quote
 
 import psycopg
+import structlog
 
 from infra.embedded.postgres_home import MAJOR_VERSION, PostgresHome, reachable, settle
-from infra.embedded.process import Child, Launch, ServerNotStarted, evict, occupants
+from infra.embedded.process import POLL_S, Child, Launch, ServerNotStarted, evict, last_lines, occupants
+
+log = structlog.get_logger("postgres")
 
 START_S_MAX = 60.0
+RECOVERY_S_MAX = 3_600.0
+RECOVERY_POLL_S = 0.5
+RECOVERY_LOG_LINES_MAX = 100
 STOP_FAST_S_MAX = 30.0
 STOP_IMMEDIATE_S_MAX = 10.0
 CREATE_S_MAX = 60.0
 # 107 bytes are left for the whole path of a Unix socket, and Postgres adds its lock file's name to the folder's.
 SOCKET_FOLDER_BYTES_MAX = 80
 _SOCKET_FOLDER = "foldwork-"
+_COMING_UP = "FATAL:  the database system is "
+"""How whoever connects is refused before all is recovered: "... starting up", "... in recovery mode"."""
 
 USER = "foldwork"
 DATABASE = "foldwork"
@@ -53,6 +62,7 @@ class EmbeddedPostgres:
         self._log = log
         self._sockets: Path | None = None
         self._child: Child | None = None
+        self._recovers = False
 
     @property
     def url(self) -> str:
@@ -89,7 +99,20 @@ class EmbeddedPostgres:
         await _evict_earlier_run(home.data)
         self._sockets = self._socket_folder(home)
         self._child = Child(self._launch(home))
-        await self._child.ready(self._answers, START_S_MAX)
+        await self._ready(self._child)
+
+    async def _ready(self, child: Child) -> None:
+        """Wait until it answers. After a crash that takes as long as there is to do: it says so, and begins anew if it is stopped."""
+        began, poll_s = monotonic(), POLL_S
+        while True:
+            try:
+                return await child.ready(self._answers, START_S_MAX, poll_s)
+            except ServerNotStarted:
+                if not (self._recovers and child.alive and monotonic() - began < RECOVERY_S_MAX):
+                    raise
+            poll_s = RECOVERY_POLL_S
+            told = [line for line in last_lines(self._log, RECOVERY_LOG_LINES_MAX).splitlines() if " LOG: " in line]
+            log.info("postgres recovers", since_s=round(monotonic() - began), progress=told[-1] if told else None)
 
     async def stop(self) -> None:
         """Shut down fast: no new work, open transactions rolled back, everything on disk."""
@@ -182,7 +205,8 @@ class EmbeddedPostgres:
                 cursor = await connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,))
                 if await cursor.fetchone() is None:
                     await connection.execute(b"CREATE DATABASE " + DATABASE.encode())
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as refused:
+            self._recovers = _COMING_UP in str(refused)
             return False
         return True
 

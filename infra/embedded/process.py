@@ -112,7 +112,7 @@ class Child:
                 return
         raise ServerNotStarted(f"{self.launch.name} (process {self.pid}) does not end, not even by SIGKILL.")
 
-    async def ready(self, answers: Callable[[], Awaitable[bool]], within_s: float) -> None:
+    async def ready(self, answers: Callable[[], Awaitable[bool]], within_s: float, poll_s: float = POLL_S) -> None:
         """Wait until it answers; raises ServerNotStarted with the end of its log if it dies or takes too long."""
         deadline = monotonic() + within_s
         while not await answers():
@@ -120,7 +120,7 @@ class Child:
                 raise self.not_started(f"ended while starting (exit code {self.exit_code})")
             if monotonic() > deadline:
                 raise self.not_started(f"did not answer within {within_s:g} s")
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(poll_s)
 
     def not_started(self, what: str) -> ServerNotStarted:
         log = self.launch.log

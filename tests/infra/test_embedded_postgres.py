@@ -12,7 +12,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import structlog
 
+from infra.embedded import postgres as embedded
 from infra.embedded.postgres import EmbeddedPostgres
 from infra.embedded.postgres_home import PACKAGE, PostgresHome, settle
 from infra.embedded.process import ServerNotStarted, occupants
@@ -110,6 +112,26 @@ class TestAnEmbeddedPostgres:
         await postgres.start()
         assert postgres.url == url
         assert await ask(url, "SELECT count(*) FROM survived") == ["1000"]
+
+    async def test_is_waited_for_while_it_says_that_it_recovers(
+        self, postgres: EmbeddedPostgres, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It recovers from an archive that is slow to say that it has nothing."""
+        await postgres.stop()
+        monkeypatch.setattr(embedded, "START_S_MAX", 1.5)
+        data = settle(folder).data
+        config = data / "postgresql.conf"
+        kept = config.read_text()
+        config.write_text(f"{kept}\nhot_standby = off\nrestore_command = 'sleep 1; false'\n")
+        (data / "recovery.signal").touch()
+        try:
+            with structlog.testing.capture_logs() as said:
+                await postgres.start()
+            assert await ask(postgres.url, "SELECT 1") == ["1"]
+            assert {line["event"] for line in said} == {"postgres recovers"}
+            assert all(" LOG: " in line["progress"] for line in said)
+        finally:
+            config.write_text(kept)
 
     async def test_ends_a_postmaster_that_outlived_its_supervisor(
         self, postgres: EmbeddedPostgres, folder: Path
