@@ -14,7 +14,7 @@ FAST = "fast"
 _SHARE = 10
 _EXAMPLES_MIN = 5
 
-settings.register_profile(FAST, derandomize=True, database=None)  # before pytest is asked for it
+settings.register_profile(FAST, derandomize=True, database=None, max_examples=10)  # before pytest is asked for it
 
 
 def is_fast() -> bool:
