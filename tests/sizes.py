@@ -1,6 +1,6 @@
 """How much a property is tried: all of it, or a share of that where the answer has to come at once (`just test-fast`).
 
-Every test that starts no server and no process runs in both sizes. The small one leaves out nine of ten examples of a property (five stay
+Every test that starts no server and no process runs in both sizes. The small one leaves out nine of ten examples of a property (three stay
 at least, the same each time), nine of ten definitions that are changed at random and judged as the official schema judges them, the slow
 one of its two validators, all but twenty of the thousand expressions that a definition may hold, nine of ten repetitions in a text that is
 refused, the later part of what happens to a cluster while jobs are placed, how long functions are, and, after a saga's first
@@ -12,7 +12,7 @@ from hypothesis import settings
 FAST = "fast"
 """The profile of Hypothesis (`--hypothesis-profile=fast`) that asks for the small size; without it everything is tried."""
 _SHARE = 10
-_EXAMPLES_MIN = 5
+_EXAMPLES_MIN = 3
 
 settings.register_profile(FAST, derandomize=True, database=None, max_examples=10)  # before pytest is asked for it
 
