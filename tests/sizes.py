@@ -3,8 +3,8 @@
 Every test that starts no server and no process runs in both sizes. The small one leaves out nine of ten examples of a property (three stay
 at least, the same each time), nine of ten definitions that are changed at random and judged as the official schema judges them, the slow
 one of its two validators, all but twenty of the thousand expressions that a definition may hold, nine of ten repetitions in a text that is
-refused, the later part of what happens to a cluster while jobs are placed, how long functions are, and, after a saga's first
-twenty events, nine of ten of its restarts from a snapshot.
+refused and of what is too much or very many elsewhere, the later part of what happens to a cluster while jobs are placed, how long
+functions are, and, after a saga's first twenty events, nine of ten of its restarts from a snapshot.
 """
 
 from hypothesis import settings

@@ -13,6 +13,7 @@ from infra.adapters.postgres_store import PostgresEventStore
 from infra.errors import CommandIdReused
 from infra.ids import new_uuid7, uuid_text
 from infra.settings import Settings
+from tests.sizes import examples
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, 123456, UTC)
 KINDS = ["memory", pytest.param("postgres", marks=pytest.mark.servers)]
@@ -95,9 +96,10 @@ class TestAnAppend:
         assert await store.head() == 2
 
     async def test_takes_a_huge_batch(self, store: EventStore) -> None:
-        answer = await store.append(one("thing-1", 0, *events(20_000)))
-        assert (answer.version, answer.position, len(answer.ids)) == (20_000, 20_000, 20_000)
-        assert len(await store.load("acme", "thing-1")) == 20_000
+        many = examples(20_000)
+        answer = await store.append(one("thing-1", 0, *events(many)))
+        assert (answer.version, answer.position, len(answer.ids)) == (many, many, many)
+        assert len(await store.load("acme", "thing-1")) == many
 
     async def test_keeps_tenants_apart(self, store: EventStore) -> None:
         await store.append(one("thing-1", 0, event(1), tenant_id="acme"))

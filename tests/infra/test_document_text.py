@@ -2,6 +2,7 @@
 
 import pytest
 
+from infra.adapters import document_text
 from infra.adapters.document_text import DEPTH_MAX, NODES_MAX, TEXT_BYTES_MAX, parse_document
 from infra.adapters.problem import BodyTooLarge, Malformed, UnsupportedMediaType
 from tests.sizes import examples
@@ -58,11 +59,15 @@ class TestAYamlDocument:
             ("a: b: c", "Line 1, column 5"),
             ('"a\\0b"', "NUL"),
             ("[" * (DEPTH_MAX + 1) + "]" * (DEPTH_MAX + 1), "nested deeper"),
-            ("[" + "1," * NODES_MAX + "]", f"more than {NODES_MAX} values"),
         ],
     )
     def test_is_refused_if_it_is_no_json_or_too_much(self, text: str, said: str) -> None:
         assert said in refusal(text)
+
+    def test_is_refused_with_too_many_values(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        most = examples(NODES_MAX)
+        monkeypatch.setattr(document_text, "NODES_MAX", most)
+        assert f"more than {most} values" in refusal("[" + "1," * most + "]")
 
     def test_has_its_aliases_counted_as_often_as_they_stand(self) -> None:
         levels = [f"l{number}: &l{number} [{', '.join([f'*l{number - 1}'] * 9)}]" for number in range(1, 12)]

@@ -149,7 +149,7 @@ class TestAWorkflowWithASchedule:
 
 class TestAnyRuns:
     @SETTINGS
-    @for_any(seed=st.integers(0, 2**32), steps=st.integers(50, 600))
+    @for_any(seed=st.integers(0, 2**32), steps=st.integers(50, examples(600)))
     def test_end_and_leave_nothing_open(self, ordered_world, seed, steps):
         random = Random(seed)
         world = ordered_world(*SAGAS)

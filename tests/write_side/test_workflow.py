@@ -5,7 +5,8 @@ from time import perf_counter
 import pytest
 
 from events.workflow import WorkflowActivated, WorkflowDeprecated, WorkflowRegistered
-from tests.sizes import is_fast
+from tests.sizes import examples, is_fast
+from write_side import workflow
 from write_side.definition.digest import digest
 from write_side.definition.expressions import EXPRESSIONS_MAX
 from write_side.definition.reading import InvalidDefinition, read_definition
@@ -145,11 +146,13 @@ class TestDeprecating:
 class TestADefinition:
     """What one may hold, so that nobody waits long for its verdict."""
 
-    def test_with_too_many_tasks_is_refused(self):
-        tasks = [{f"t{place}": {"set": {"a": 1}}} for place in range(TASKS_MAX + 1)]
+    def test_with_too_many_tasks_is_refused(self, monkeypatch):
+        most = examples(TASKS_MAX)
+        monkeypatch.setattr(workflow, "TASKS_MAX", most)
+        tasks = [{f"t{place}": {"set": {"a": 1}}} for place in range(most + 1)]
         with pytest.raises(InvalidDefinition) as refused:
             RegisterWorkflow(definition={**document(), "do": tasks})
-        detail = f"holds {TASKS_MAX + 1} tasks; a workflow has at most {TASKS_MAX}"
+        detail = f"holds {most + 1} tasks; a workflow has at most {most}"
         assert refused.value.details["errors"] == [{"pointer": "/do", "detail": detail}]
 
     def test_with_too_many_expressions_is_refused_where_they_begin_to_be(self):
@@ -169,9 +172,10 @@ class TestADefinition:
         RegisterWorkflow(definition={**document(), "do": [{"a": {"set": {"values": values}}}]})
 
     def test_has_all_lists_that_undo_its_tasks_looked_at_in_one_go(self):
+        many = examples(300)
         undone = {"set": {"a": 1}, "metadata": {"compensate": [{"undo": {"set": {"a": 2}}}]}}
-        functions = {f"f{place}": {"set": {"a": place}} for place in range(300)}
+        functions = {f"f{place}": {"set": {"a": place}} for place in range(many)}
         started = perf_counter()
-        tasks = [{f"t{place}": undone} for place in range(300)]
+        tasks = [{f"t{place}": undone} for place in range(many)]
         RegisterWorkflow(definition={**document(), "use": {"functions": functions}, "do": tasks})
         assert perf_counter() - started < 3
