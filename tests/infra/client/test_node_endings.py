@@ -119,6 +119,26 @@ class TestAJob:
         assert begun == []
 
 
+class TestANode:
+    async def test_ends_where_the_log_has_not_come_to_what_it_knows(
+        self, played: Played, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def refused(*_: object, **__: object) -> AsyncIterator[Event]:
+            raise Refused({"status": 409, "detail": "The log is at position 5, not at 10 yet."})
+            yield CANCELLED
+
+        async def do(job: Job) -> None:
+            await asyncio.sleep(100)
+
+        monkeypatch.setattr(node_module, "subscribe", refused)
+        node = Node("box", cpu_milli=1, memory_mib=1, heartbeat_s=0.2, drain_s_max=0.2)
+        node.job("k")(do)
+        async with asyncio.timeout(5):
+            with pytest.raises(Refused, match="at position 5, not at 10"):
+                await node.serve()
+        assert "FailJob" not in played.sent
+
+
 class TestACommand:
     @pytest.mark.parametrize("given", [None, 3])
     async def test_that_others_got_in_the_way_of_is_asked_again_if_it_named_no_version(
